@@ -1,0 +1,44 @@
+"""convref: a reference convolution engine.
+
+Letters, as they stand in formulas and shapes throughout:
+
+| letter | meaning                                   |
+| ------ | ----------------------------------------- |
+| N      | batch                                     |
+| C      | channels in                               |
+| K      | channels out                              |
+| G      | groups                                    |
+| T      | taps: the positions of the kernel         |
+| P      | positions of the output                   |
+| S      | cells of the canvas: the padded input     |
+"""
+
+from convref.backends import backends, using_backend
+from convref.columns import col2im, im2col
+from convref.errors import (
+    ConvrefError,
+    DtypeError,
+    FileError,
+    MissingExtraError,
+    ShapeError,
+    TooLargeError,
+    WordError,
+)
+from convref.functional import (
+    conv,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_input_grad,
+    conv_transpose,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    conv_vjp,
+    conv_weight_grad,
+    depthwise_conv,
+    separable_conv,
+)
+from convref.geometry import Geometry
+from convref.sparse import conv_matrix
+from convref.threads import set_num_threads

@@ -1,0 +1,107 @@
+"""The choice of back end: by argument, by context, by environment, or the default."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Protocol, cast
+
+from numpy.typing import NDArray
+
+from convref.errors import MissingExtraError, WordError
+from convref.geometry import Geometry
+
+MODULES = {
+    "naive": "convref.kernels.naive",
+    "numpy": "convref.kernels.im2col",
+    "numba": "convref.kernels.jit",
+}
+
+_chosen: ContextVar[str | None] = ContextVar("backend", default=None)
+
+
+class Kernels(Protocol):
+    """The contract of convref.kernels: each function fills one of the three arrays."""
+
+    def forward(
+        self, canvas: NDArray[Any], w: NDArray[Any], y: NDArray[Any], geometry: Geometry
+    ) -> None: ...
+
+    def weight_grad(
+        self, canvas: NDArray[Any], w: NDArray[Any], y: NDArray[Any], geometry: Geometry
+    ) -> None: ...
+
+    def input_grad(
+        self, canvas: NDArray[Any], w: NDArray[Any], y: NDArray[Any], geometry: Geometry
+    ) -> None: ...
+
+
+def backends() -> tuple[str, ...]:
+    """Names of the back ends that work here, the slowest first.
+
+    >>> backends()
+    ('naive', 'numpy', 'numba')
+    """
+    return tuple(name for name in MODULES if name != "numba" or _has_numba())
+
+
+@contextmanager
+def using_backend(name: str) -> Iterator[None]:
+    """Compute with the named back end inside the block (in this thread or task only).
+
+    >>> import numpy as np, convref
+    >>> with using_backend("naive"):
+    ...     convref.conv(np.ones((1, 4)), np.ones((1, 1, 2)))
+    array([[2., 2., 2.]])
+
+    Raises WordError for an unknown name, MissingExtraError where it is not installed.
+    """
+    token = _chosen.set(_checked(name, "name"))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def backend_name(name: str | None = None) -> str:
+    """The back end of a call: its argument, else the context's, the environment's, the default."""
+    if name is not None:
+        return _checked(name, "backend")
+    if (chosen := _chosen.get()) is not None:
+        return chosen
+    if environment := os.environ.get("CONVREF_BACKEND"):
+        return _checked(environment, "CONVREF_BACKEND")
+    return backends()[-1]
+
+
+def kernels(name: str | None = None) -> Kernels:
+    """The module of a back end, imported when it is first asked for."""
+    return _load(backend_name(name))
+
+
+def _checked(name: object, source: str) -> str:
+    known = name.lower() if isinstance(name, str) else None
+    if known not in MODULES:
+        raise WordError(
+            f"`{source}` (={name!r}) is not a back end",
+            f"use one of {', '.join(map(repr, backends()))}",
+        )
+    if known == "numba" and not _has_numba():
+        raise MissingExtraError(
+            f"`{source}` (={name!r}) needs the package numba, which is not installed",
+            "pip install numba, or use 'numpy'",
+        )
+    return known
+
+
+@cache
+def _load(name: str) -> Kernels:
+    return cast(Kernels, import_module(MODULES[name]))
+
+
+@cache
+def _has_numba() -> bool:
+    return find_spec("numba") is not None

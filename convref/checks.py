@@ -1,0 +1,123 @@
+"""Do the arrays fit each other and the settings? Checked before anything is allocated."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convref.errors import DtypeError, ShapeError, WordError, counted
+from convref.geometry import Geometry
+from convref.spec import ConvSpec
+
+Array = NDArray[Any]
+
+
+def divide(name: str, array: Array, which: str, channels: int, spec: ConvSpec) -> None:
+    """Check that the groups divide the channels of an array."""
+    if channels % spec.groups or not channels:
+        divisors = tuple(g for g in range(1, channels + 1) if channels % g == 0)
+        mend = f"use {counted(divisors)}" if divisors else "give it at least one channel"
+        raise ShapeError(
+            f"`groups` (={spec.groups}) must divide the {channels} {which} channels of `{name}` "
+            f"(shape {array.shape})",
+            mend,
+        )
+
+
+def check_groups(w: Array, spec: ConvSpec) -> None:
+    """Check that the filters of ``w (K, C/G, *kernel)`` split into groups."""
+    divide("w", w, "output", len(w), spec)
+    if not w.shape[1]:
+        raise ShapeError(f"`w` (shape {w.shape}) has no input channels", "give it at least one")
+
+
+def check_channels(channels: int, x: Array, w: Array, spec: ConvSpec) -> None:
+    """Check that x, w and the groups agree on the channels."""
+    divide("x", x, "input", channels, spec)
+    check_groups(w, spec)
+    if channels != w.shape[1] * spec.groups:
+        wanted = (len(w), channels // spec.groups, *w.shape[2:])
+        mend = f"use weights of shape {wanted}"
+        if channels % w.shape[1] == 0 and len(w) % (channels // w.shape[1]) == 0:
+            mend += f", or `groups`={channels // w.shape[1]}"
+        if spec.layout == "channels_first" and x.shape[-1] == w.shape[1] * spec.groups:
+            mend += ", or layout='channels_last' if the channels are the last axis"
+        raise ShapeError(
+            f"`w` (shape {w.shape}) takes {w.shape[1] * spec.groups} input channels in "
+            f"`groups` (={spec.groups}), and `x` (shape {x.shape}) has {channels}",
+            mend,
+        )
+
+
+def check_output(name: str, dy: Array, seen: Array, filters: int, geometry: Geometry) -> None:
+    """Check that ``dy`` has the channels and the sizes of the output."""
+    expected = (filters, *geometry.output_size)
+    if seen.shape[-len(expected) :] != expected:
+        raise ShapeError(
+            f"`{name}` (shape {dy.shape}) must have {filters} channels and the spatial sizes "
+            f"{geometry.output_size}, which an input of {geometry.input_size} gives",
+            "check the sizes, `stride`, `padding` and `dilation`",
+        )
+
+
+def check_bias(bias: Array | None, channels: int, total: np.dtype[Any]) -> None:
+    """Check that a bias has one number per output channel, of a kind that the sums can hold."""
+    if bias is None:
+        return
+    if bias.shape != (channels,):
+        raise ShapeError(
+            f"`bias` has shape {bias.shape}, and there are {channels} output channels",
+            f"give it the shape ({channels},)",
+        )
+    if bias.dtype != total and not np.can_cast(bias.dtype, total, "same_kind"):
+        raise DtypeError(
+            f"`bias` ({bias.dtype}) can't be added to sums of {total}",
+            "convert it to the dtype of `x`",
+        )
+
+
+def check_out(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: Array) -> None:
+    """Check that the user's array can take the result."""
+    mend = f"pass np.empty({shape}, {dtype.name!r})"
+    if not isinstance(out, np.ndarray):
+        raise DtypeError(f"`out` is a {type(out).__name__}, not a NumPy array", mend)
+    if out.shape != shape or out.dtype != dtype:
+        raise ShapeError(
+            f"`out` (shape {out.shape}, {out.dtype}) can't hold the output "
+            f"(shape {shape}, {dtype})",
+            mend,
+        )
+    if not out.flags.writeable:
+        raise WordError("`out` is read-only", mend)
+    if any(np.may_share_memory(out, array) for array in inputs):
+        raise WordError("`out` overlaps an input, which would change while it is read", mend)
+
+
+def check_transposed_channels(channels: int, x: Array, w: Array) -> None:
+    """Check that the channels of x are the first axis of transposed weights."""
+    if channels != len(w):
+        raise ShapeError(
+            f"`w` (shape {w.shape}) takes {len(w)} input channels, and `x` (shape {x.shape}) has "
+            f"{channels}",
+            "transposed weights have the shape (C_in, C_out/groups, *kernel)",
+        )
+
+
+def check_transposed_size(
+    chosen: tuple[int, ...], smallest: tuple[int, ...], size: tuple[int, ...], spec: ConvSpec
+) -> None:
+    """Check that a transposed convolution of ``size`` can give the ``chosen`` sizes."""
+    if min(size) < 1:
+        raise ShapeError(f"`x` is empty along a spatial axis (sizes {size})", "give it positions")
+    for axis, (length, least, stride) in enumerate(zip(chosen, smallest, spec.stride, strict=True)):
+        if not least <= length < least + stride:
+            raise ShapeError(
+                f"`output_size` {length} along spatial axis {axis} does not convolve back to the "
+                f"{size[axis]} positions of `x`",
+                f"use {least}" + (f" to {least + stride - 1}" if stride > 1 else ""),
+            )
+        if length < 1:
+            raise ShapeError(
+                f"the output would be empty along spatial axis {axis} (size {length})",
+                "use less padding or a larger kernel",
+            )

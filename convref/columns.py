@@ -1,0 +1,77 @@
+"""Convolution seen as a matrix product: the columns, and their transpose."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Unpack
+
+from numpy.typing import ArrayLike, NDArray
+
+from convref import engine
+from convref.dtypes import accumulator, as_array
+from convref.errors import ShapeError, WordError, verb
+from convref.geometry import bind
+from convref.integers import kernel_sizes, per_axis
+from convref.kernels.im2col import matrix_of_columns, scatter
+from convref.spec import Axes, ConvSpec, Words
+
+Array = NDArray[Any]
+
+
+@verb
+def im2col(x: ArrayLike, kernel_size: Sequence[int], **words: Unpack[Words]) -> Array:
+    """The column matrix ``(..., C*T, P)``: what each tap sees at each output position.
+
+    Row ``c*T + t`` is tap t of channel c, as in PyTorch's unfold, so that for one group
+    ``w.reshape(K, C*T) @ im2col(x)`` is the output, flattened to ``(..., K, P)``.
+
+    >>> im2col([[1, 2, 3, 4]], (3,))
+    array([[1, 2],
+           [2, 3],
+           [3, 4]])
+    """
+    x, size = as_array("x", x), kernel_sizes(kernel_size)
+    spec = ungrouped(len(size), words)
+    seen = engine.channels_first("x", x, spec)
+    geometry = bind(spec, seen.shape[-spec.rank :], size)
+    canvas = engine.place(seen, geometry, x.dtype.newbyteorder("="))
+    cols = matrix_of_columns(canvas[:, 0], geometry)
+    return cols.reshape(*seen.shape[: -spec.rank - 1], *cols.shape[-2:])
+
+
+@verb
+def col2im(
+    cols: ArrayLike, input_size: Axes, kernel_size: Sequence[int], **words: Unpack[Words]
+) -> Array:
+    """Transpose of ``im2col``: add columns ``(..., C*T, P)`` where they came from.
+
+    Gives ``(..., C, *input_size)`` in the layout of the words.
+
+    >>> col2im([[1, 2], [2, 3], [3, 4]], 4, (3,))
+    array([[1, 4, 6, 4]])
+    """
+    cols, size = as_array("cols", cols), kernel_sizes(kernel_size)
+    spec = ungrouped(len(size), words)
+    geometry = bind(spec, per_axis("input_size", input_size, spec.rank, minimum=0), size)
+    taps, positions = len(geometry.taps), len(geometry.origins)
+    if cols.ndim < 2 or cols.shape[-1] != positions or cols.shape[-2] % taps:
+        raise ShapeError(
+            f"`cols` (shape {cols.shape}) must end in ({taps} taps times the channels, "
+            f"{positions} positions)",
+            "check `input_size`, `kernel_size` and the words",
+        )
+    lead, channels = cols.shape[:-2], cols.shape[-2] // taps
+    total = accumulator(cols.dtype, None)
+    canvas = engine.canvas_for(lead, channels, geometry, total)
+    canvas[...] = 0
+    cells = canvas.reshape(*lead, channels, prod(geometry.canvas_size))
+    scatter(cols.astype(total), cells, geometry)
+    x = engine.allocate((*lead, channels, *geometry.input_size), cols.dtype, spec, None)
+    geometry.take_back(canvas, engine.channels_first("x", x, spec))
+    return x
+
+
+def ungrouped(rank: int, words: Words) -> ConvSpec:
+    """The spec of words that must not name groups, for columns have none."""
+    if "groups" in words:
+        raise WordError("columns have no `groups`", "leave the word out")
+    return ConvSpec.of(rank, **words)

@@ -1,0 +1,77 @@
+"""Dtypes: which arrays can be convolved, and in which dtype their products are summed."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from convref.errors import DtypeError
+
+SUPPORTED = "float16, bfloat16, float32, float64, complex64, complex128, integers and booleans"
+ACCUMULATORS = ("float32", "float64", "complex64", "complex128", "int32", "int64")
+SUMMED_IN = {"float16": "float32", "bfloat16": "float32"}
+UNIT_ROUNDOFF = {
+    "float16": 2.0**-11,
+    "bfloat16": 2.0**-8,
+    "float32": 2.0**-24,
+    "float64": 2.0**-53,
+    "complex64": 2.0**-24,
+    "complex128": 2.0**-53,
+}
+"""Largest relative error of rounding to nearest; for complex numbers, of one part."""
+
+
+def as_array(name: str, value: object) -> NDArray[Any]:
+    """The argument as an array, through ``__array__`` or ``__dlpack__``; raise DtypeError."""
+    try:
+        if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+            array = np.from_dlpack(value)  # type: ignore[arg-type]
+        else:
+            array = np.asarray(value)
+    except Exception as error:  # whatever a foreign array type raises
+        raise DtypeError(
+            f"`{name}` ({type(value).__name__}) can't be read as an array: {error}",
+            "pass a NumPy array of numbers",
+        ) from error
+    if array.dtype.kind not in "biufc" and array.dtype.name not in SUMMED_IN:
+        raise DtypeError(
+            f"`{name}` has dtype {array.dtype}, which can't be convolved",
+            f"use one of {SUPPORTED}",
+        )
+    return array
+
+
+def promoted(**arrays: NDArray[Any]) -> np.dtype[Any]:
+    """The dtype of the result, by NumPy's promotion; raise DtypeError where there is none."""
+    try:
+        dtype = np.result_type(*(array.dtype for array in arrays.values()))
+    except TypeError as error:
+        named = " and ".join(f"`{name}` ({array.dtype})" for name, array in arrays.items())
+        raise DtypeError(f"{named} have no common dtype", "convert one of them") from error
+    return dtype
+
+
+def accumulator(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> np.dtype[Any]:
+    """The dtype that products of ``dtype`` are summed in, unless ``accumulate`` says otherwise."""
+    if accumulate is None:
+        if dtype.kind in "biu":
+            return np.dtype(np.int64)
+        summed_in = np.dtype(SUMMED_IN.get(dtype.name, dtype))
+        if summed_in.name in ACCUMULATORS:
+            return summed_in.newbyteorder("=")
+        raise DtypeError(f"arrays of {dtype} can't be convolved", f"use one of {SUPPORTED}")
+    try:
+        chosen = np.dtype(accumulate)
+    except TypeError:
+        chosen = None
+    if chosen is None or chosen.name not in ACCUMULATORS:
+        raise DtypeError(
+            f"`accumulate` (={accumulate!r}) is not a dtype that sums can be taken in",
+            f"use one of {', '.join(ACCUMULATORS)}",
+        )
+    if not np.can_cast(np.dtype(SUMMED_IN.get(dtype.name, dtype)), chosen, "same_kind"):
+        raise DtypeError(
+            f"`accumulate` (={chosen}) can't hold products of {dtype}",
+            "use a dtype of the same kind",
+        )
+    return chosen

@@ -1,0 +1,74 @@
+"""The exceptions, and how a message is built.
+
+A message reads ``operation: rule; mend``: what was called, which rule the arguments break (each
+argument in backticks with its value), and what to write instead. The code that finds a fault
+states rule and mend; the public function it was called from adds its own name on the way out.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ConvrefError(Exception):
+    """Base of every error that convref raises on purpose."""
+
+    def __init__(self, rule: str, mend: str = "") -> None:
+        super().__init__(rule, mend)
+        self.rule = rule
+        self.mend = mend
+        self.operation = ""
+
+    def __str__(self) -> str:
+        body = f"{self.rule}; {self.mend}" if self.mend else self.rule
+        return f"{self.operation}: {body}" if self.operation else body
+
+
+class WordError(ConvrefError, ValueError):
+    """A setting (stride, padding, layout, ...) that is unknown or out of range."""
+
+
+class ShapeError(ConvrefError, ValueError):
+    """Arrays whose shapes do not fit each other or the settings."""
+
+
+class DtypeError(ConvrefError, TypeError):
+    """An array whose dtype can't be convolved."""
+
+
+class TooLargeError(ConvrefError, MemoryError):
+    """Arrays that this machine's memory can't hold."""
+
+
+class FileError(ConvrefError, ValueError):
+    """A file that can't be used."""
+
+
+class MissingExtraError(ConvrefError, ImportError):
+    """An optional package that is not installed."""
+
+
+def verb(function: Callable[P, R]) -> Callable[P, R]:
+    """Put the name of a public function before the message of every error that leaves it.
+
+    Where one public function calls another, the outermost name stands: the one the user wrote.
+    """
+
+    @wraps(function)
+    def named(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except ConvrefError as error:
+            error.operation = function.__name__
+            raise
+
+    return named
+
+
+def counted(values: tuple[int, ...]) -> str:
+    """Read a list of alternatives out: ``1, 2 or 4``."""
+    words = [str(value) for value in values]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

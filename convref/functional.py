@@ -1,0 +1,363 @@
+"""Convolutions and their gradients as functions of arrays.
+
+Shapes: ``x`` is ``(..., C, *spatial)``, or ``(..., *spatial, C)`` with layout="channels_last",
+after any number of batch axes; ``w`` is ``(K, C/groups, *kernel)`` in either layout. The rank, the
+number of spatial axes, is ``w.ndim - 2``. Every function cross-correlates, as deep-learning
+frameworks do: the kernel is not flipped.
+
+The geometry words, which every function takes by keyword:
+
+| word             | meaning                                                                       |
+| ---------------- | ----------------------------------------------------------------------------- |
+| `stride`         | steps between output positions                                                |
+| `padding`        | "valid", "same", "same_lower", "causal", an int, or an int or (lo, hi) per axis |
+| `dilation`       | steps between kernel taps                                                     |
+| `input_dilation` | steps between input positions, with zeros in between                          |
+| `groups`         | blocks of channels that are convolved apart                                   |
+| `padding_mode`   | "zeros", "reflect", "replicate" or "circular"                                 |
+| `layout`         | "channels_first" or "channels_last"                                           |
+
+and the words that say how to compute: ``accumulate`` the dtype that products are summed in (float16
+and bfloat16: float32; integers: int64; others: their own), ``out`` an array for the result,
+``backend`` one of `backends()`, ``threads`` for the `numba` back end.
+
+The result has the promoted dtype of the two arrays, and integers wrap in it as NumPy's do. Complex
+arrays are never conjugated: the gradients are transposes, not adjoints. All raise WordError,
+ShapeError, DtypeError or TooLargeError, which are ValueErrors, TypeErrors and MemoryErrors.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeVar, Unpack, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from convref import engine
+from convref.checks import check_transposed_channels, check_transposed_size
+from convref.dtypes import as_array
+from convref.engine import Options
+from convref.errors import ShapeError, WordError, verb
+from convref.geometry import transposed_size
+from convref.integers import kernel_sizes, per_axis
+from convref.padding import Padding
+from convref.spec import Axes, ConvSpec, Words
+
+Array = NDArray[Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@verb
+def conv(
+    x: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Axes = 1,
+    padding: Padding = "valid",
+    dilation: Axes = 1,
+    input_dilation: Axes = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    layout: str = "channels_first",
+    accumulate: DTypeLike | None = None,
+    out: Array | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Convolve: ``y[n, k, o] = bias[k] + sum over c, t of w[k, c, t] * x[n, c, o*s + t*d - lo]``.
+
+    ``x (..., C, *input)``, ``w (K, C/groups, *kernel)``, ``bias (K,)`` give
+    ``(..., K, *output)`` with ``output = (lo + input + hi - (kernel - 1)*d - 1) // s + 1``.
+    Zero padding is literal, so an infinite weight over padding gives NaN.
+
+    >>> conv([[1, 2, 3, 4]], [[[1, 0, -1]]])
+    array([[-2, -2]])
+    >>> conv([[1, 2, 3, 4]], [[[1, 0, -1]]], stride=2, padding="same")
+    array([[-2,  3]])
+
+    The arithmetic: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning",
+    https://arxiv.org/abs/1603.07285.
+    """
+    x, w = as_array("x", x), as_array("w", w)
+    spec = ConvSpec.of(
+        rank_of("w", w),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        input_dilation=input_dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        layout=layout,
+    )
+    return engine.forward(
+        x, w, optional("bias", bias), spec, Options(accumulate, out, backend, threads)
+    )
+
+
+@verb
+def conv_transpose(
+    x: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Axes = 1,
+    padding: Padding = "valid",
+    output_padding: Axes = 0,
+    output_size: Axes | None = None,
+    dilation: Axes = 1,
+    groups: int = 1,
+    layout: str = "channels_first",
+    accumulate: DTypeLike | None = None,
+    out: Array | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Transpose of ``conv`` with the same words: its input gradient, used forward.
+
+    ``x (..., C_in, *size)``, ``w (C_in, C_out/groups, *kernel)``, ``bias (C_out,)`` give
+    ``(..., C_out, *output)``. ``stride`` output sizes share one input size; ``output_padding``
+    counts up from the smallest, ``output_size`` names one.
+
+    >>> conv_transpose([[1, 2]], [[[1, 10, 100]]], stride=2)
+    array([[  1,  10, 102,  20, 200]])
+    >>> conv_transpose([[1, 2]], [[[1, 10, 100]]], stride=2, output_size=6)
+    array([[  1,  10, 102,  20, 200,   0]])
+    """
+    x, w = as_array("x", x), as_array("w", w)
+    spec = ConvSpec.of(
+        rank_of("w", w),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        layout=layout,
+    )
+    seen = engine.channels_first("x", x, spec)
+    check_transposed_channels(seen.shape[-spec.rank - 1], x, w)
+    size, kernel = seen.shape[-spec.rank :], w.shape[2:]
+    extra = per_axis("output_padding", output_padding, spec.rank, minimum=0)
+    smallest = transposed_size(spec, size, kernel)
+    if output_size is None:
+        for more, step in zip(extra, spec.stride, strict=True):
+            if more >= step:
+                raise WordError(
+                    f"`output_padding` (={output_padding!r}) must be smaller than `stride` "
+                    f"(={stride!r})",
+                    "only `stride` output sizes share one input size",
+                )
+        chosen = tuple(length + more for length, more in zip(smallest, extra, strict=True))
+    else:
+        if any(extra):
+            raise WordError(
+                f"`output_padding` (={output_padding!r}) and `output_size` (={output_size!r}) "
+                "both choose the output size",
+                "give one of them",
+            )
+        chosen = per_axis("output_size", output_size, spec.rank, minimum=0)
+    check_transposed_size(chosen, smallest, size, spec)
+    return engine.input_grad(
+        x,
+        w,
+        optional("bias", bias),
+        chosen,
+        spec,
+        Options(accumulate, out, backend, threads),
+        name="x",
+    )
+
+
+@verb
+def conv_input_grad(
+    dy: ArrayLike,
+    w: ArrayLike,
+    input_size: Axes,
+    *,
+    accumulate: DTypeLike | None = None,
+    out: Array | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+    **words: Unpack[Words],
+) -> Array:
+    """Gradient of ``conv`` with respect to x: ``dx (..., C, *input_size)``.
+
+    ``dx[n, c, i] = sum over k and all (o, t) with o*s + t*d - lo = i of w[k, c, t] * dy[n, k, o]``,
+    for ``dy (..., K, *output)``, ``w (K, C/groups, *kernel)`` and the spatial ``input_size``.
+
+    >>> conv_input_grad([[1, 1]], [[[1, 0, -1]]], 4)
+    array([[ 1,  1, -1, -1]])
+    """
+    dy, w = as_array("dy", dy), as_array("w", w)
+    spec = ConvSpec.of(rank_of("w", w), **words)
+    size = per_axis("input_size", input_size, spec.rank, minimum=0)
+    options = Options(accumulate, out, backend, threads)
+    return engine.input_grad(dy, w, None, size, spec, options)
+
+
+@verb
+def conv_weight_grad(
+    x: ArrayLike,
+    dy: ArrayLike,
+    kernel_size: Sequence[int],
+    *,
+    accumulate: DTypeLike | None = None,
+    out: Array | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+    **words: Unpack[Words],
+) -> Array:
+    """Gradient of ``conv`` with respect to w: ``dw (K, C/groups, *kernel_size)``.
+
+    ``dw[k, c, t] = sum over n, o of dy[n, k, o] * x[n, c, o*s + t*d - lo]``, for
+    ``x (..., C, *input)`` and ``dy (..., K, *output)``. ``kernel_size`` has one size per axis.
+
+    >>> conv_weight_grad([[1, 2, 3, 4]], [[1, 1]], (3,))
+    array([[[3, 5, 7]]])
+    """
+    x, dy = as_array("x", x), as_array("dy", dy)
+    size = kernel_sizes(kernel_size)
+    spec = ConvSpec.of(len(size), **words)
+    return engine.weight_grad(x, dy, size, spec, Options(accumulate, out, backend, threads))
+
+
+@verb
+def conv_vjp(
+    x: ArrayLike,
+    w: ArrayLike,
+    dy: ArrayLike,
+    *,
+    accumulate: DTypeLike | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+    **words: Unpack[Words],
+) -> tuple[Array, Array, Array]:
+    """All three gradients of ``conv``: ``(dx, dw, db)``, with ``db[k]`` the sum of ``dy[:, k]``.
+
+    >>> dx, dw, db = conv_vjp([[1, 2, 3, 4]], [[[1, 0, -1]]], [[1, 1]])
+    >>> dx, dw, db
+    (array([[ 1,  1, -1, -1]]), array([[[3, 5, 7]]]), array([2]))
+    """
+    x, w, dy = as_array("x", x), as_array("w", w), as_array("dy", dy)
+    spec = ConvSpec.of(rank_of("w", w), **words)
+    options = Options(accumulate, None, backend, threads)
+    size = engine.channels_first("x", x, spec).shape[-spec.rank :]
+    dw = engine.weight_grad(x, dy, w.shape[2:], spec, options)
+    dx = engine.input_grad(dy, w, None, size, spec, options)
+    return dx, dw, engine.bias_grad(dy, spec, options)
+
+
+@verb
+def depthwise_conv(
+    x: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    accumulate: DTypeLike | None = None,
+    out: Array | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+    **words: Unpack[Words],
+) -> Array:
+    """Convolve each channel with kernels of its own: ``conv`` with one group per channel.
+
+    ``w (C*M, 1, *kernel)``: output channel ``c*M + m`` is filter m of input channel c, M the depth
+    multiplier. `groups` is not among the words here.
+
+    >>> depthwise_conv([[1, 2, 3], [10, 20, 30]], [[[1, 1]], [[1, -1]]])
+    array([[  3,   5],
+           [-10, -10]])
+    """
+    x, w = as_array("x", x), as_array("w", w)
+    spec = depthwise_spec(x, w, words)
+    options = Options(accumulate, out, backend, threads)
+    return engine.forward(x, w, optional("bias", bias), spec, options)
+
+
+@verb
+def separable_conv(
+    x: ArrayLike,
+    depthwise: ArrayLike,
+    pointwise: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    accumulate: DTypeLike | None = None,
+    out: Array | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+    **words: Unpack[Words],
+) -> Array:
+    """Depthwise convolution, then a pointwise one that mixes the channels.
+
+    ``depthwise (C*M, 1, *kernel)``, ``pointwise (K, C*M, 1, ..., 1)``, ``bias (K,)``. The words go
+    to the depthwise step; its output is rounded to the result's dtype in between.
+
+    >>> separable_conv([[1, 2, 3], [10, 20, 30]], [[[1, 1]], [[1, -1]]], [[[1], [2]]])
+    array([[-17, -15]])
+    """
+    x, w = as_array("x", x), as_array("depthwise", depthwise)
+    mixing = as_array("pointwise", pointwise)
+    spec = depthwise_spec(x, w, words, name="depthwise")
+    if mixing.shape[1:] != (len(w), *[1] * spec.rank):
+        raise ShapeError(
+            f"`pointwise` has shape {mixing.shape}, and the depthwise step gives {len(w)} channels "
+            f"with {spec.rank} spatial axes",
+            f"give it the shape (K, {', '.join(map(str, (len(w), *[1] * spec.rank)))})",
+        )
+    middle = engine.forward(x, w, None, spec, Options(accumulate, None, backend, threads))
+    mixer = ConvSpec.of(spec.rank, layout=spec.layout)
+    options = Options(accumulate, out, backend, threads)
+    return engine.forward(middle, mixing, optional("bias", bias), mixer, options)
+
+
+def rank_of(name: str, w: Array) -> int:
+    """Number of spatial axes of weights ``(K, C/groups, *kernel)``."""
+    if w.ndim < 3:
+        raise ShapeError(
+            f"`{name}` (shape {w.shape}) has {w.ndim} axes",
+            "weights have the shape (K, C/groups, *kernel), with at least one kernel axis",
+        )
+    return w.ndim - 2
+
+
+def optional(name: str, value: ArrayLike | None) -> Array | None:
+    """As an array, unless it is None."""
+    return None if value is None else as_array(name, value)
+
+
+def depthwise_spec(x: Array, w: Array, words: Words, name: str = "w") -> ConvSpec:
+    """The spec with one group per channel of x."""
+    if "groups" in words:
+        raise WordError("`groups` is always the number of channels here", "leave the word out")
+    plain = ConvSpec.of(rank_of(name, w), **words)
+    channels = engine.channels_first("x", x, plain).shape[-plain.rank - 1]
+    if w.shape[1] != 1 or not channels or len(w) % channels:
+        raise ShapeError(
+            f"`{name}` (shape {w.shape}) does not give each of the {channels} channels of `x` "
+            f"(shape {x.shape}) kernels of its own",
+            f"give it the shape ({channels}*M, 1, *kernel) for M filters a channel",
+        )
+    return ConvSpec.of(plain.rank, **{**words, "groups": channels})
+
+
+def ranked(function: F, name: str, rank: int) -> F:
+    """The function under a name that says the rank, and checks it."""
+
+    @wraps(function)
+    def checked(x: ArrayLike, w: ArrayLike, *args: Any, **words: Any) -> Array:
+        weights = as_array("w", w)
+        if weights.ndim != rank + 2:
+            raise ShapeError(
+                f"`w` (shape {weights.shape}) has {weights.ndim - 2} kernel axes, not {rank}",
+                f"weights of {rank} spatial axes have {rank + 2} axes; `{function.__name__}` takes any",
+            )
+        return function(x, weights, *args, **words)
+
+    checked.__name__ = checked.__qualname__ = name
+    checked.__doc__ = f"`{function.__name__}` with {rank} spatial axes; other ranks are refused."
+    return cast(F, verb(checked))
+
+
+conv1d, conv2d, conv3d = (ranked(conv, f"conv{rank}d", rank) for rank in (1, 2, 3))
+conv_transpose1d, conv_transpose2d, conv_transpose3d = (
+    ranked(conv_transpose, f"conv_transpose{rank}d", rank) for rank in (1, 2, 3)
+)

@@ -1,0 +1,272 @@
+"""Geometry: a spec bound to sizes. The one home of index arithmetic.
+
+On every axis, output position o, kernel tap k and input position i are tied by
+
+    i = o * stride + k * dilation - lo             (in units of the spread-out input)
+
+The input is placed once on a *canvas*, which holds the padded, spread-out or cropped input. There,
+flattened over all axes, tap t of output position p reads
+
+    canvas[tap[t] + origin[p]]
+
+so one vector of T tap offsets and one of P origins say everything about stride, dilation, padding
+and rank. The back ends see these two vectors and no other index arithmetic.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from math import prod
+from typing import Any, Self, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convref import padding as paddings
+from convref.errors import ShapeError, verb
+from convref.integers import is_sequence, per_axis
+from convref.spec import Axes, ConvSpec, Words
+
+Offsets = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One spatial axis: integers only."""
+
+    size: int
+    kernel: int
+    stride: int
+    dilation: int
+    input_dilation: int
+    lo: int
+    hi: int
+
+    @property
+    def spread(self) -> int:
+        """Length of the input with ``input_dilation - 1`` zeros between neighbours."""
+        return spread(self.size, self.input_dilation)
+
+    @property
+    def window(self) -> int:
+        """Extent of the dilated kernel."""
+        return spread(self.kernel, self.dilation)
+
+    @property
+    def canvas(self) -> int:
+        """Length of the padded, spread-out input."""
+        return self.lo + self.spread + self.hi
+
+    @property
+    def output(self) -> int:
+        """Number of output positions."""
+        return (self.canvas - self.window) // self.stride + 1
+
+    @property
+    def placement(self) -> tuple[slice, slice]:
+        """Where the input lies: (cells of the canvas, positions of the input), pair by pair."""
+        step = self.input_dilation
+        first = max(0, -(self.lo // step))  # the first position that is not cropped
+        start = self.lo + first * step
+        count = max(0, min(self.size - first, -((start - self.canvas) // step)))
+        return slice(start, start + count * step, step), slice(first, first + count)
+
+    def sources(self, mode: str) -> Offsets:
+        """The input position that each canvas cell shows, -1 where it shows a zero."""
+        i = np.arange(self.canvas) - self.lo  # in units of the spread-out input
+        last = self.spread - 1
+        if mode == "replicate":
+            i = i.clip(0, last)
+        elif mode == "circular":
+            i = i % self.spread
+        elif mode == "reflect":  # a wave of period 2 * last; one position alone repeats
+            i = last - abs(last - i % max(1, 2 * last))
+        shown = (0 <= i) & (i <= last) & (i % self.input_dilation == 0)
+        return np.where(shown, i // self.input_dilation, -1)
+
+
+def spread(count: int, step: int) -> int:
+    """Extent of ``count`` cells that stand ``step`` apart."""
+    return (count - 1) * step + 1 if count else 0
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A convolution's index arithmetic, resolved: what every back end sees.
+
+    ``Geometry.of(input_size, kernel_size, **words)`` makes one; equal arguments give the same
+    object.
+
+    >>> geometry = Geometry.of((5, 5), (3, 3), stride=2, padding="same")
+    >>> geometry.output_size, geometry.padding, geometry.canvas_size
+    ((3, 3), ((1, 1), (1, 1)), (7, 7))
+    >>> geometry.taps
+    array([ 0,  1,  2,  7,  8,  9, 14, 15, 16])
+    >>> geometry.origins
+    array([ 0,  2,  4, 14, 16, 18, 28, 30, 32])
+    """
+
+    axes: tuple[Axis, ...]
+    groups: int
+    padding_mode: str
+
+    @classmethod
+    @verb
+    def of(cls, input_size: Axes, kernel_size: Axes, **words: Unpack[Words]) -> Self:
+        """Bind words to spatial sizes; an int stands for every axis of the other size.
+
+        Raises WordError for a setting out of range, ShapeError where the output would be empty.
+        """
+        rank = max(len(tuple(size)) if is_sequence(size) else 1 for size in (input_size, kernel_size))
+        return bind(
+            ConvSpec.of(rank, **words),
+            per_axis("input_size", input_size, rank, minimum=0),
+            per_axis("kernel_size", kernel_size, rank, minimum=1),
+        )
+
+    @cached_property
+    def input_size(self) -> tuple[int, ...]:
+        """Spatial sizes of the input."""
+        return tuple(axis.size for axis in self.axes)
+
+    @cached_property
+    def kernel_size(self) -> tuple[int, ...]:
+        """Taps per axis."""
+        return tuple(axis.kernel for axis in self.axes)
+
+    @cached_property
+    def output_size(self) -> tuple[int, ...]:
+        """Spatial sizes of the output."""
+        return tuple(axis.output for axis in self.axes)
+
+    @cached_property
+    def canvas_size(self) -> tuple[int, ...]:
+        """Spatial sizes of the canvas."""
+        return tuple(axis.canvas for axis in self.axes)
+
+    @cached_property
+    def padding(self) -> tuple[tuple[int, int], ...]:
+        """The pair (lo, hi) of each axis."""
+        return tuple((axis.lo, axis.hi) for axis in self.axes)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one input channel with one output channel: taps times positions.
+
+        A whole convolution takes ``N * K * (C / groups)`` times as many.
+        """
+        return prod(self.kernel_size) * prod(self.output_size)
+
+    @cached_property
+    def taps(self) -> Offsets:
+        """(T,) offset of each kernel tap on the flat canvas."""
+        return self._flat([np.arange(axis.kernel) * axis.dilation for axis in self.axes])
+
+    @cached_property
+    def origins(self) -> Offsets:
+        """(P,) offset of each output position's window on the flat canvas."""
+        return self._flat([np.arange(axis.output) * axis.stride for axis in self.axes])
+
+    def _flat(self, positions: list[Offsets]) -> Offsets:
+        """Flat offsets of the grid that these positions span, by Horner's rule over the axes."""
+        flat = np.zeros(1, np.int64)
+        for axis, along in zip(self.axes, positions, strict=True):
+            flat = np.add.outer(flat * axis.canvas, along).ravel()
+        flat.flags.writeable = False
+        return flat
+
+    @property
+    def canvas_is_input(self) -> bool:
+        """Whether nothing is padded, spread out or cropped."""
+        return all(axis.lo == axis.hi == 0 and axis.input_dilation == 1 for axis in self.axes)
+
+    @cached_property
+    def sources(self) -> Offsets:
+        """(S,) the flat input position that each canvas cell shows, -1 where it shows a zero."""
+        flat = np.zeros(1, np.int64)
+        for axis in self.axes:
+            along = axis.sources(self.padding_mode)
+            hole = np.logical_or.outer(flat < 0, along < 0)
+            flat = np.where(hole, -1, np.add.outer(flat * axis.size, along)).ravel()
+        return flat
+
+    def place(self, x: NDArray[Any], canvas: NDArray[Any]) -> None:
+        """Fill the canvas ``(..., *canvas_size)`` with the input ``(..., *input_size)``."""
+        canvas[...] = 0
+        if self.padding_mode == "zeros":
+            cells, positions = zip(*(axis.placement for axis in self.axes), strict=True)
+            canvas[..., *cells] = x[..., *positions]
+            return
+        for number, axis in enumerate(self.axes, start=-len(self.axes)):
+            sources = axis.sources(self.padding_mode)
+            x = np.take(x, sources, axis=number)
+            np.moveaxis(x, number, -1)[..., sources < 0] = 0
+        canvas[...] = x
+
+    def take_back(self, canvas: NDArray[Any], dx: NDArray[Any]) -> None:
+        """Transpose of ``place``: each input position sums the canvas cells that show it."""
+        if self.padding_mode == "zeros":
+            cells, positions = zip(*(axis.placement for axis in self.axes), strict=True)
+            dx[...] = 0
+            dx[..., *positions] = canvas[..., *cells]
+            return
+        for number, axis in enumerate(self.axes, start=-len(self.axes)):
+            canvas = _sum_by_source(canvas, axis, number, self.padding_mode)
+        dx[...] = canvas
+
+
+def _sum_by_source(canvas: NDArray[Any], axis: Axis, number: int, mode: str) -> NDArray[Any]:
+    """Along one axis, sum the canvas cells that show the same input position."""
+    sources = axis.sources(mode)
+    order = np.argsort(sources, kind="stable")[np.count_nonzero(sources < 0) :]
+    shown, starts = np.unique(sources[order], return_index=True)
+    summed = np.zeros((*canvas.shape[:number], axis.size, *canvas.shape[number:][1:]), canvas.dtype)
+    sums = np.add.reduceat(np.take(canvas, order, axis=number), starts, axis=number)
+    np.moveaxis(summed, number, 0)[shown] = np.moveaxis(sums, number, 0)
+    return summed
+
+
+@lru_cache(maxsize=128)
+def bind(spec: ConvSpec, input_size: tuple[int, ...], kernel_size: tuple[int, ...]) -> Geometry:
+    """Resolve the padding of a spec for these sizes; raise ShapeError for an empty output."""
+    axes = []
+    for number, (size, kernel) in enumerate(zip(input_size, kernel_size, strict=True)):
+        stride, dilation = spec.stride[number], spec.dilation[number]
+        step = spec.input_dilation[number]
+        lo, hi = paddings.resolve(
+            spec.padding, number, spread(size, step), spread(kernel, dilation), stride
+        )
+        axis = Axis(size, kernel, stride, dilation, step, lo, hi)
+        _check_axis(axis, number, spec.padding_mode)
+        axes.append(axis)
+    return Geometry(tuple(axes), spec.groups, spec.padding_mode)
+
+
+def _check_axis(axis: Axis, number: int, padding_mode: str) -> None:
+    if axis.kernel < 1:
+        raise ShapeError(f"the kernel has no taps along spatial axis {number}", "give it one or more")
+    if axis.output < 1:
+        raise ShapeError(
+            f"the output would be empty along spatial axis {number}: the window of {axis.window} "
+            f"(kernel {axis.kernel}, `dilation` {axis.dilation}) exceeds the {max(0, axis.canvas)} "
+            f"cells of the padded input (size {axis.size}, `padding` ({axis.lo}, {axis.hi}))",
+            "use a larger input, a smaller kernel or more padding",
+        )
+    if padding_mode != "zeros" and axis.size == 0:
+        raise ShapeError(
+            f"`padding_mode` (={padding_mode!r}) has nothing to repeat along spatial axis {number}, "
+            "where the input is empty",
+            "use padding_mode='zeros'",
+        )
+
+
+def transposed_size(
+    spec: ConvSpec, size: Sequence[int], kernel: Sequence[int]
+) -> tuple[int, ...]:
+    """The smallest output of a transposed convolution: what the one it transposes maps to size."""
+    return tuple(
+        paddings.smallest_size(spec.padding, axis, length, spread(taps, dilation), stride)
+        for axis, (length, taps, stride, dilation) in enumerate(
+            zip(size, kernel, spec.stride, spec.dilation, strict=True)
+        )
+    )

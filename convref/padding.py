@@ -1,0 +1,99 @@
+"""Padding words resolved to integers: how many cells are added before and after, per axis.
+
+| word         | before (lo)      | after (hi)   |
+| ------------ | ---------------- | ------------ |
+| "valid"      | 0                | 0            |
+| "same"       | surplus // 2     | the rest     |
+| "same_lower" | the rest         | surplus // 2 |
+| "causal"     | window - 1       | 0            |
+| (lo, hi)     | lo               | hi           |
+
+The window is the extent of the dilated kernel, ``(kernel - 1) * dilation + 1``. "same" makes the
+output ``ceil(size / stride)`` long; the surplus that takes is
+
+    surplus = max((ceil(size / stride) - 1) * stride + window - size, 0)
+
+as TensorFlow, JAX and ONNX (SAME_UPPER, SAME_LOWER) have it. Negative pairs crop.
+"""
+
+from collections.abc import Sequence
+
+from convref.errors import WordError
+from convref.integers import integer, is_sequence
+
+WORDS = ("valid", "same", "same_lower", "causal")
+
+Pair = tuple[int, int]
+Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
+"""What a user may write."""
+Normal = str | tuple[Pair, ...]
+"""What it is normalised to: one of WORDS, or one pair per axis."""
+
+
+def normalise(padding: Padding, rank: int) -> Normal:
+    """Check what the user wrote and bring it to one form, still free of sizes."""
+    if isinstance(padding, str):
+        if padding.lower() not in WORDS:
+            raise WordError(
+                f"`padding` (={padding!r}) is not a padding word",
+                f"use one of {', '.join(map(repr, WORDS))}, an int, or one int or pair per axis",
+            )
+        return padding.lower()
+    if not is_sequence(padding):
+        return (_pair(padding),) * rank
+    entries = list(padding)
+    if len(entries) != rank:
+        raise WordError(
+            f"`padding` (={padding!r}) has {len(entries)} entries, "
+            f"and there are {rank} spatial axes",
+            f"give one int or one (lo, hi) pair per axis, such as {((1, 2),) * rank}",
+        )
+    return tuple(_pair(entry) for entry in entries)
+
+
+def _pair(entry: object) -> Pair:
+    if not is_sequence(entry):
+        amount = integer("padding", entry)
+        return amount, amount
+    amounts = [integer("padding", amount) for amount in entry]
+    if len(amounts) != 2:
+        raise WordError(
+            f"`padding` has an entry (={entry!r}) of {len(amounts)} numbers for one axis",
+            "give an int, or a pair (lo, hi)",
+        )
+    return amounts[0], amounts[1]
+
+
+def resolve(padding: Normal, axis: int, size: int, window: int, stride: int) -> Pair:
+    """The pair (lo, hi) of one axis whose (spread-out) input is ``size`` long.
+
+    >>> resolve("same", axis=0, size=6, window=3, stride=2)
+    (0, 1)
+    >>> resolve("same_lower", axis=0, size=6, window=3, stride=2)
+    (1, 0)
+    """
+    if padding == "valid":
+        return 0, 0
+    if padding == "causal":
+        return window - 1, 0
+    if isinstance(padding, str):
+        surplus = max((-(-size // stride) - 1) * stride + window - size, 0)
+        less, more = surplus // 2, surplus - surplus // 2
+        return (less, more) if padding == "same" else (more, less)
+    return padding[axis]
+
+
+def smallest_size(padding: Normal, axis: int, output: int, window: int, stride: int) -> int:
+    """The smallest input size that this padding maps to ``output`` positions.
+
+    The ``stride`` sizes from it upwards all share that output size; a transposed convolution's
+    output padding picks one of them.
+
+    >>> smallest_size(((1, 1),), axis=0, output=4, window=3, stride=2)
+    7
+    """
+    reach = (output - 1) * stride
+    if padding in ("same", "same_lower", "causal"):
+        return reach + 1
+    lo, hi = resolve(padding, axis, 0, window, stride)
+    return reach + window - lo - hi

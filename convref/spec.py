@@ -1,0 +1,84 @@
+"""ConvSpec: the words of a convolution, checked and brought to one form, free of sizes."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal, Self, TypedDict, Unpack, get_args
+
+from convref import padding as paddings
+from convref.errors import WordError
+from convref.integers import integer, per_axis
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+Layout = Literal["channels_first", "channels_last"]
+Axes = int | tuple[int, ...] | list[int]
+"""One integer for all axes, or one per axis."""
+
+
+class Words(TypedDict, total=False):
+    """The geometry words that every operator takes."""
+
+    stride: Axes
+    padding: paddings.Padding
+    dilation: Axes
+    input_dilation: Axes
+    groups: int
+    padding_mode: str
+    layout: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConvSpec:
+    """What a layer keeps: the user's words, normalised; equal words give equal specs.
+
+    >>> ConvSpec.of(2, stride=2, padding="SAME")
+    ConvSpec(rank=2, stride=(2, 2), padding='same', dilation=(1, 1), input_dilation=(1, 1), \
+groups=1, padding_mode='zeros', layout='channels_first')
+    """
+
+    rank: int
+    stride: tuple[int, ...]
+    padding: paddings.Normal
+    dilation: tuple[int, ...]
+    input_dilation: tuple[int, ...]
+    groups: int
+    padding_mode: str
+    layout: str
+
+    @classmethod
+    def of(cls, rank: int, **words: Unpack[Words]) -> Self:
+        """Normalise and check the words for ``rank`` spatial axes; raise WordError."""
+        for name in words:
+            if name not in Words.__annotations__:
+                raise _unknown_word(name)
+        groups = integer("groups", words.get("groups", 1))
+        if groups < 1:
+            raise WordError(f"`groups` (={groups}) must be at least 1", "use 1 or more")
+        return cls(
+            rank=rank,
+            stride=per_axis("stride", words.get("stride", 1), rank, minimum=1),
+            padding=paddings.normalise(words.get("padding", "valid"), rank),
+            dilation=per_axis("dilation", words.get("dilation", 1), rank, minimum=1),
+            input_dilation=per_axis(
+                "input_dilation", words.get("input_dilation", 1), rank, minimum=1
+            ),
+            groups=groups,
+            padding_mode=one_of("padding_mode", words.get("padding_mode", "zeros"), PaddingMode),
+            layout=one_of("layout", words.get("layout", "channels_first"), Layout),
+        )
+
+
+def one_of(name: str, value: object, choices: object) -> str:
+    """The value in lower case, if it is among the choices of a Literal."""
+    known = get_args(choices)
+    if isinstance(value, str) and value.lower() in known:
+        return value.lower()
+    raise WordError(
+        f"`{name}` (={value!r}) is unknown", f"use one of {', '.join(map(repr, known))}"
+    )
+
+
+def _unknown_word(name: str) -> WordError:
+    known = tuple(Words.__annotations__)
+    near = get_close_matches(name, known, n=1)
+    mend = f"did you mean `{near[0]}`?" if near else f"the words are {', '.join(known)}"
+    return WordError(f"there is no word `{name}`", mend)
