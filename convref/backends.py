@@ -1,7 +1,7 @@
 """The choice of back end: by argument, by context, by environment, or the default."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -23,20 +23,15 @@ MODULES = {
 _chosen: ContextVar[str | None] = ContextVar("backend", default=None)
 
 
+Operator = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], Geometry], None]
+
+
 class Kernels(Protocol):
     """The contract of convref.kernels: each function fills one of the three arrays."""
 
-    def forward(
-        self, canvas: NDArray[Any], w: NDArray[Any], y: NDArray[Any], geometry: Geometry
-    ) -> None: ...
-
-    def weight_grad(
-        self, canvas: NDArray[Any], w: NDArray[Any], y: NDArray[Any], geometry: Geometry
-    ) -> None: ...
-
-    def input_grad(
-        self, canvas: NDArray[Any], w: NDArray[Any], y: NDArray[Any], geometry: Geometry
-    ) -> None: ...
+    forward: Operator
+    weight_grad: Operator
+    input_grad: Operator
 
 
 def backends() -> tuple[str, ...]:

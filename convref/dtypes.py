@@ -25,7 +25,7 @@ def as_array(name: str, value: object) -> NDArray[Any]:
     """The argument as an array, through ``__array__`` or ``__dlpack__``; raise DtypeError."""
     try:
         if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
-            array = np.from_dlpack(value)  # type: ignore[arg-type]
+            array = np.from_dlpack(value)
         else:
             array = np.asarray(value)
     except Exception as error:  # whatever a foreign array type raises

@@ -55,7 +55,10 @@ def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Opt
     target = workspace(view, total)
     with using_threads(options.threads), np.errstate(all="ignore"):
         kernels(options.backend).forward(
-            place(seen, geometry, total), fold_w(w, geometry, total), fold(target, geometry), geometry
+            place(seen, geometry, total),
+            fold_w(w, geometry, total),
+            fold(target, geometry),
+            geometry,
         )
         add_bias(target, bias, spec)
         return restore(target, view, result)
@@ -139,7 +142,8 @@ def bias_grad(dy: Array, spec: ConvSpec, options: Options) -> Array:
     # A contiguous copy, so that the order of summation does not depend on the layout of dy.
     rows = np.require(seen, total, ["C", "A"]).reshape(-1, *seen.shape[-spec.rank - 1 :])
     with np.errstate(all="ignore"):
-        return rows.sum(axis=(0, *range(2, rows.ndim))).astype(dy.dtype)
+        sums: Array = rows.sum(axis=(0, *range(2, rows.ndim)))
+        return sums.astype(dy.dtype)
 
 
 def channels_first(name: str, array: Array, spec: ConvSpec) -> Array:

@@ -7,15 +7,15 @@ frameworks do: the kernel is not flipped.
 
 The geometry words, which every function takes by keyword:
 
-| word             | meaning                                                                       |
-| ---------------- | ----------------------------------------------------------------------------- |
-| `stride`         | steps between output positions                                                |
-| `padding`        | "valid", "same", "same_lower", "causal", an int, or an int or (lo, hi) per axis |
-| `dilation`       | steps between kernel taps                                                     |
-| `input_dilation` | steps between input positions, with zeros in between                          |
-| `groups`         | blocks of channels that are convolved apart                                   |
-| `padding_mode`   | "zeros", "reflect", "replicate" or "circular"                                 |
-| `layout`         | "channels_first" or "channels_last"                                           |
+| word             | meaning                                                                      |
+| ---------------- | ---------------------------------------------------------------------------- |
+| `stride`         | steps between output positions                                               |
+| `padding`        | "valid", "same", "same_lower", "causal", an int, an int or (lo, hi) per axis |
+| `dilation`       | steps between kernel taps                                                    |
+| `input_dilation` | steps between input positions, with zeros in between                         |
+| `groups`         | blocks of channels that are convolved apart                                  |
+| `padding_mode`   | "zeros", "reflect", "replicate" or "circular"                                |
+| `layout`         | "channels_first" or "channels_last"                                          |
 
 and the words that say how to compute: ``accumulate`` the dtype that products are summed in (float16
 and bfloat16: float32; integers: int64; others: their own), ``out`` an array for the result,
@@ -30,7 +30,6 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, Unpack, cast
 
-import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convref import engine
@@ -348,9 +347,10 @@ def ranked(function: F, name: str, rank: int) -> F:
         if weights.ndim != rank + 2:
             raise ShapeError(
                 f"`w` (shape {weights.shape}) has {weights.ndim - 2} kernel axes, not {rank}",
-                f"weights of {rank} spatial axes have {rank + 2} axes; `{function.__name__}` takes any",
+                f"give weights of {rank + 2} axes, or use `{function.__name__}` for any rank",
             )
-        return function(x, weights, *args, **words)
+        result: Array = function(x, weights, *args, **words)
+        return result
 
     checked.__name__ = checked.__qualname__ = name
     checked.__doc__ = f"`{function.__name__}` with {rank} spatial axes; other ranks are refused."

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ class Axis:
             i = i % self.spread
         elif mode == "reflect":  # a wave of period 2 * last; one position alone repeats
             i = last - abs(last - i % max(1, 2 * last))
-        shown = (0 <= i) & (i <= last) & (i % self.input_dilation == 0)
+        shown = (i >= 0) & (i <= last) & (i % self.input_dilation == 0)
         return np.where(shown, i // self.input_dilation, -1)
 
 
@@ -112,12 +112,14 @@ class Geometry:
 
     @classmethod
     @verb
-    def of(cls, input_size: Axes, kernel_size: Axes, **words: Unpack[Words]) -> Self:
+    def of(cls, input_size: Axes, kernel_size: Axes, **words: Unpack[Words]) -> "Geometry":
         """Bind words to spatial sizes; an int stands for every axis of the other size.
 
         Raises WordError for a setting out of range, ShapeError where the output would be empty.
         """
-        rank = max(len(tuple(size)) if is_sequence(size) else 1 for size in (input_size, kernel_size))
+        rank = max(
+            len(tuple(size)) if is_sequence(size) else 1 for size in (input_size, kernel_size)
+        )
         return bind(
             ConvSpec.of(rank, **words),
             per_axis("input_size", input_size, rank, minimum=0),
@@ -244,7 +246,9 @@ def bind(spec: ConvSpec, input_size: tuple[int, ...], kernel_size: tuple[int, ..
 
 def _check_axis(axis: Axis, number: int, padding_mode: str) -> None:
     if axis.kernel < 1:
-        raise ShapeError(f"the kernel has no taps along spatial axis {number}", "give it one or more")
+        raise ShapeError(
+            f"the kernel has no taps along spatial axis {number}", "give it one or more"
+        )
     if axis.output < 1:
         raise ShapeError(
             f"the output would be empty along spatial axis {number}: the window of {axis.window} "
@@ -254,15 +258,13 @@ def _check_axis(axis: Axis, number: int, padding_mode: str) -> None:
         )
     if padding_mode != "zeros" and axis.size == 0:
         raise ShapeError(
-            f"`padding_mode` (={padding_mode!r}) has nothing to repeat along spatial axis {number}, "
-            "where the input is empty",
+            f"`padding_mode` (={padding_mode!r}) has nothing to repeat along spatial axis "
+            f"{number}, where the input is empty",
             "use padding_mode='zeros'",
         )
 
 
-def transposed_size(
-    spec: ConvSpec, size: Sequence[int], kernel: Sequence[int]
-) -> tuple[int, ...]:
+def transposed_size(spec: ConvSpec, size: Sequence[int], kernel: Sequence[int]) -> tuple[int, ...]:
     """The smallest output of a transposed convolution: what the one it transposes maps to size."""
     return tuple(
         paddings.smallest_size(spec.padding, axis, length, spread(taps, dilation), stride)

@@ -49,7 +49,7 @@ def conv_matrix(w: ArrayLike, input_size: Axes, **words: Unpack[Words]) -> "csr_
 
     # Every product of the trilinear form is an entry: its row from (k, p), its column from (c, i).
     cells = np.add.outer(geometry.taps, geometry.origins)
-    k, c, t, p = np.ogrid[:K, : w.shape[1], : len(geometry.taps), :P]
+    k, c, _, p = np.ogrid[:K, : w.shape[1], : len(geometry.taps), :P]
     c = c + k // (K // spec.groups) * w.shape[1]  # the channels of the group that k is in
     i = geometry.sources[cells]  # (T, P)
     if spec.layout == "channels_last":

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import pairwise
 
 from convref.integers import per_axis
 
@@ -60,7 +61,7 @@ def share(task: Callable[[int, int], object], units: int) -> None:
         return
     pieces = min(units, threads * CHUNKS_PER_THREAD)
     edges = [units * piece // pieces for piece in range(pieces + 1)]
-    chunks = deque(zip(edges[:-1], edges[1:], strict=True))
+    chunks = deque(pairwise(edges))
 
     def work() -> None:
         while True:

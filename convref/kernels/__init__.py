@@ -2,7 +2,7 @@
 
 A convolution is the trilinear form
 
-    sum over n, g, k, c, t, p of  y[n, g, k, p] * w[g, k, c, t] * canvas[n, g, c, tap[t] + origin[p]]
+    sum over n g k c t p of  y[n, g, k, p] * w[g, k, c, t] * canvas[n, g, c, tap[t] + origin[p]]
 
 and each operator of training fills one of its three arrays from the other two. So a back end is a
 module with three functions of one signature, ``(canvas, w, y, geometry)``:

@@ -1,0 +1,82 @@
+"""The same in Numba: tile by tile, on several threads, with nothing unrolled in memory.
+
+Groups with enough filters to fill a register tile go to `dense`, the others to `thin`. Each kernel
+takes a range of units of work; `share` spreads the units over the threads.
+"""
+
+from functools import partial
+from typing import Any
+
+from numpy.typing import NDArray
+
+from convref.geometry import Geometry
+from convref.kernels.jit import dense, thin
+from convref.kernels.jit.micro import tile_shape
+from convref.threads import num_threads, share
+
+Array = NDArray[Any]
+
+DENSE_FROM = 8
+"""Filters a group must have for a register tile to pay."""
+PANELS = 4
+"""Panels of positions that share one read of the weights."""
+ROW_TILES = 8
+"""Tiles of rows that share one packed panel."""
+
+
+def forward(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
+    """Fill y: gather a panel of columns, multiply it by the weights, store the tile."""
+    N, G, K, P = y.shape
+    arrays = (canvas, w, y, geometry.taps, geometry.origins)
+    if K < DENSE_FROM:
+        width, step = row(geometry)
+        block = width * pieces(N * G, P // width)
+        units = N * G * ceil(P, block)
+        share(partial(thin.forward, *arrays, width, step, block), units)
+        return
+    rows, lanes = tile_shape(y.itemsize)
+    block = lanes * min(PANELS, pieces(N * G, ceil(P, lanes)))
+    units = N * G * ceil(P, block)
+    splits = min(ceil(K, rows), ceil(num_threads(), max(units, 1)))
+    share(partial(dense.forward, *arrays, rows, lanes, block, splits), units * splits)
+
+
+def weight_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
+    """Fill w: multiply y by the columns, read where they lie on the canvas."""
+    G, K, C, T = w.shape
+    arrays = (canvas, w, y, geometry.taps, geometry.origins)
+    if K < DENSE_FROM:
+        share(partial(thin.weight_grad, *arrays, *row(geometry)), w.size)
+        return
+    rows, lanes = tile_shape(y.itemsize)
+    panels = ceil(K, lanes)
+    block = rows * min(ROW_TILES, pieces(G * panels, ceil(C * T, rows)))
+    units = G * panels * ceil(C * T, block)
+    share(partial(dense.weight_grad, *arrays, rows, lanes, block), units)
+
+
+def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
+    """Fill canvas: multiply the weights by y, add each row of the tile where its tap looked."""
+    N, G, C, _ = canvas.shape
+    arrays = (canvas, w, y, geometry.taps, geometry.origins)
+    if w.shape[1] < DENSE_FROM:
+        share(partial(thin.input_grad, *arrays, *row(geometry)), N * G * C)
+        return
+    block = pieces(N * G, C)
+    units = N * G * ceil(C, block)
+    share(partial(dense.input_grad, *arrays, *tile_shape(y.itemsize), block), units)
+
+
+def row(geometry: Geometry) -> tuple[int, int]:
+    """Length of a row of output positions, and the distance of its origins."""
+    return geometry.output_size[-1], geometry.axes[-1].stride
+
+
+def pieces(units: int, length: int) -> int:
+    """How long to cut ``length`` so that every thread has work, with ``units`` of it already."""
+    return ceil(length, ceil(4 * num_threads(), max(units, 1)))
+
+
+def ceil(length: int, step: int) -> int:
+    """``length / step``, rounded up."""
+    return -(-length // step)

@@ -1,0 +1,86 @@
+"""Groups with few filters, depthwise above all: each operator as loops over rows of positions.
+
+A tile of filters would stay almost empty here. Instead the innermost loop runs along one row of
+output positions, which the compiler turns into vectors where the row's origins lie side by side.
+`width` is the length of such a row (the last output size) and `step` the distance of its origins.
+"""
+
+from numba import njit
+
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def forward(canvas, w, y, taps, origins, width, step, block, start, stop):  # type: ignore[no-untyped-def]
+    """Units: sample, group, block of rows of positions."""
+    _, G, C, S = canvas.shape
+    K, T, P = w.shape[1], w.shape[3], y.shape[3]
+    cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
+    blocks = -(-P // block)
+    for unit in range(start, stop):
+        ng, p_begin = unit // blocks, unit % blocks * block
+        for p in range(p_begin, min(p_begin + block, P), width):
+            for k in range(K):
+                at = (ng * K + k) * P + p
+                outputs[at : at + width] = 0
+                for c in range(C):
+                    for t in range(T):
+                        weight = weights[((ng % G * K + k) * C + c) * T + t]
+                        first = (ng * C + c) * S + taps[t] + origins[p]
+                        if step == 1:
+                            for j in range(width):
+                                outputs[at + j] += weight * cells[first + j]
+                        else:
+                            for j in range(width):
+                                outputs[at + j] += weight * cells[first + j * step]
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def weight_grad(canvas, w, y, taps, origins, width, step, start, stop):  # type: ignore[no-untyped-def]
+    """Units: weights."""
+    N, G, C, S = canvas.shape
+    K, T, P = w.shape[1], w.shape[3], y.shape[3]
+    cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
+    for unit in range(start, stop):
+        gk, c, t = unit // (C * T), unit // T % C, unit % T
+        weights[unit] = 0
+        for n in range(N):
+            for p in range(0, P, width):
+                at = (n * G * K + gk) * P + p
+                first = ((n * G + gk // K) * C + c) * S + taps[t] + origins[p]
+                weights[unit] += dot(outputs, at, cells, first, width, step)
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def dot(outputs, at, cells, first, width, step):  # type: ignore[no-untyped-def]
+    """Sum of products along a row; reassociated, so that it can run in vectors."""
+    total = outputs[at] * cells[first]
+    if step == 1:
+        for j in range(1, width):
+            total += outputs[at + j] * cells[first + j]
+    else:
+        for j in range(1, width):
+            total += outputs[at + j] * cells[first + j * step]
+    return total
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def input_grad(canvas, w, y, taps, origins, width, step, start, stop):  # type: ignore[no-untyped-def]
+    """Units: sample, group, channel. Each clears and fills its own part of the canvas."""
+    _, G, C, S = canvas.shape
+    K, T, P = w.shape[1], w.shape[3], y.shape[3]
+    cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
+    for unit in range(start, stop):
+        ng, c = unit // C, unit % C
+        cells[unit * S : (unit + 1) * S] = 0
+        for p in range(0, P, width):
+            for k in range(K):
+                at = (ng * K + k) * P + p
+                for t in range(T):
+                    weight = weights[((ng % G * K + k) * C + c) * T + t]
+                    first = unit * S + taps[t] + origins[p]
+                    if step == 1:
+                        for j in range(width):
+                            cells[first + j] += weight * outputs[at + j]
+                    else:
+                        for j in range(width):
+                            cells[first + j * step] += weight * outputs[at + j]

@@ -1,0 +1,38 @@
+"""Settings of the whole suite: Hypothesis profiles, the seed, the back ends.
+
+Every run draws the same examples. `--hypothesis-profile=thorough` draws many more of them.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import convref
+
+SEED = 1603_07285
+
+settings.register_profile(
+    "quick", derandomize=True, database=None, deadline=None, max_examples=50, print_blob=True
+)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=2000)
+settings.load_profile("quick")
+
+
+def pytest_report_header() -> str:
+    profile = settings.default
+    drawn = "fixed seeds" if profile.derandomize else "random seeds"
+    return (
+        f"convref: {profile.max_examples} Hypothesis examples a test ({drawn}), NumPy seed {SEED}, "
+        f"back ends {', '.join(convref.backends())}"
+    )
+
+
+@pytest.fixture(params=convref.backends(), scope="session")
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each back end that works here."""
+    return request.param
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(SEED)
