@@ -18,9 +18,9 @@ Array = NDArray[Any]
 
 DENSE_FROM = 8
 """Filters a group must have for a register tile to pay."""
-PANELS = 4
+PANELS = 8
 """Panels of positions that share one read of the weights."""
-ROW_TILES = 8
+ROW_TILES = 32
 """Tiles of rows that share one packed panel."""
 
 

@@ -5,20 +5,29 @@ The same gather, multiply and scatter as in im2col.py, but of one panel at a tim
 more than that is ever unrolled. Work is cut into units that write to separate places; every sum
 is taken in one order, whatever unit, panel or lane it falls in.
 
-| operator    | rows of a tile   | lanes     | depth   | packed panel            |
-| ----------- | ---------------- | --------- | ------- | ----------------------- |
-| forward     | filters          | positions | c, t    | gathered from canvas    |
-| weight_grad | c, t             | filters   | n, p    | y, transposed           |
-| input_grad  | c, t             | positions | filters | y; the tile is scattered |
+| operator    | rows of a tile | lanes     | depth   | packed panel             |
+| ----------- | -------------- | --------- | ------- | ------------------------ |
+| forward     | filters        | positions | c, t    | gathered from the canvas |
+| weight_grad | c, t           | filters   | n, p    | y, transposed            |
+| input_grad  | c, t           | positions | filters | y; the tile is scattered |
+
+Rows and lanes past the last one are computed with the rest of a tile and not kept.
 """
 
 import numpy as np
 from numba import njit
 
+from convref.kernels.jit.flat import load, store
 from convref.kernels.jit.micro import tile_product
 
 DEPTH = 512
 """Numbers summed before a tile is written back: a panel of them stays in the L2 cache."""
+
+
+POSITIONS = 512
+"""Positions of y packed at a time by input_grad; a multiple of every number of lanes."""
+LINE = 16
+"""Numbers copied at a time when a matrix is transposed: about a cache line of them."""
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -30,7 +39,7 @@ def forward(canvas, w, y, taps, origins, ROWS, LANES, block, splits, start, stop
     blocks = -(-P // block)
     per_split = -(-K // (splits * ROWS)) * ROWS
     steps = np.arange(C * T)
-    panels = np.empty(-(-block // LANES) * DEPTH * LANES, y.dtype)
+    panels = np.empty(block * DEPTH, y.dtype)
     tile = np.empty(ROWS * LANES, y.dtype)
     rows = np.empty(ROWS, np.int64)
     for unit in range(start, stop):
@@ -38,59 +47,54 @@ def forward(canvas, w, y, taps, origins, ROWS, LANES, block, splits, start, stop
         p_begin = unit // splits % blocks * block
         p_end = min(p_begin + block, P)
         ng = unit // splits // blocks
-        first_weight = ng % G * K * C * T
         for d in range(0, C * T, DEPTH):
             depth = min(DEPTH, C * T - d)
             for p in range(p_begin, p_end, LANES):
                 panel = (p - p_begin) * DEPTH
+                lanes = min(LANES, P - p)
                 gather(
-                    cells, ng * C * S, S, taps, d, depth, origins[p : min(p + LANES, P)],
-                    panels, panel, LANES,
-                )  # fmt: skip
+                    cells, ng * C * S, S, taps, d, depth, origins, p, lanes, panels, panel, LANES
+                )
             for k in range(split * per_split, min((split + 1) * per_split, K), ROWS):
-                count = min(ROWS, K - k)
-                for r in range(ROWS):  # rows past the last filter repeat it and are not kept
-                    rows[r] = min(k + r, K - 1) * C * T
+                for r in range(ROWS):
+                    rows[r] = (ng % G * K + min(k + r, K - 1)) * C * T
                 for p in range(p_begin, p_end, LANES):
-                    lanes = min(LANES, P - p)
-                    at = (ng * K + k) * P + p
-                    load_tile(tile, outputs, at, P, count, lanes, LANES, d == 0)
-                    tile_product(
-                        weights, first_weight, rows, 0, steps, d, depth,
-                        panels, (p - p_begin) * DEPTH, tile,
-                    )  # fmt: skip
-                    for r in range(count):
-                        for lane in range(lanes):
-                            outputs[at + r * P + lane] = tile[r * LANES + lane]
+                    panel = (p - p_begin) * DEPTH
+                    at, count, lanes = (ng * K + k) * P + p, min(ROWS, K - k), min(LANES, P - p)
+                    tile[:] = 0
+                    if d > 0:
+                        copy_tile(outputs, at, P, tile, 0, LANES, count, lanes)
+                    tile_product(weights, 0, rows, 0, steps, d, depth, panels, panel, tile)
+                    copy_tile(tile, 0, LANES, outputs, at, P, count, lanes)
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def load_tile(tile, outputs, at, pitch, count, lanes, LANES, fresh):  # type: ignore[no-untyped-def]
-    """Start a tile from zero, or from the sums that an earlier block of depth left."""
-    tile[:] = 0
-    if not fresh:
-        for r in range(count):
-            for lane in range(lanes):
-                tile[r * LANES + lane] = outputs[at + r * pitch + lane]
-
-
-@njit(nogil=True, cache=True, fastmath=False)
-def gather(cells, base, S, taps, d0, depth, origins, panels, at, LANES):  # type: ignore[no-untyped-def]
-    """Rows d0 to d0 + depth of the columns at these origins; lanes past the last one are zero."""
-    T, lanes = len(taps), len(origins)
-    side_by_side = lanes == LANES and origins[-1] - origins[0] == LANES - 1
-    for d in range(depth):
-        first = base + (d0 + d) // T * S + taps[(d0 + d) % T]
-        row = at + d * LANES
+def gather(cells, base, S, taps, d0, depth, origins, p, lanes, panels, at, LANES):  # type: ignore[no-untyped-def]
+    """Pack rows d0 to d0 + depth of the columns of positions p to p + lanes."""
+    T, first = len(taps), load(origins, p)
+    side_by_side = lanes == LANES and load(origins, p + LANES - 1) - first == LANES - 1
+    c, t = d0 // T, d0 % T
+    for row in range(at, at + depth * LANES, LANES):
+        cell = base + c * S + load(taps, t)
         if side_by_side:
-            first += origins[0]
             for lane in range(LANES):
-                panels[row + lane] = cells[first + lane]
+                store(panels, row + lane, load(cells, cell + first + lane))
         else:
             for lane in range(lanes):
-                panels[row + lane] = cells[first + origins[lane]]
+                store(panels, row + lane, load(cells, cell + load(origins, p + lane)))
             for lane in range(lanes, LANES):
-                panels[row + lane] = 0
+                store(panels, row + lane, 0)
+        t += 1
+        if t == T:
+            c, t = c + 1, 0
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def copy_tile(source, s, s_pitch, target, t, t_pitch, rows, lanes):  # type: ignore[no-untyped-def]
+    """Copy rows x lanes numbers between two flat arrays of these pitches."""
+    for r in range(rows):
+        for lane in range(lanes):
+            store(target, t + r * t_pitch + lane, load(source, s + r * s_pitch + lane))
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -100,8 +104,8 @@ def weight_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):  
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
     cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
     blocks, panels = -(-C * T // block), -(-K // LANES)
-    panel = np.empty(DEPTH * LANES, y.dtype)
-    tiles = np.empty((block // ROWS, ROWS * LANES), y.dtype)
+    panel = np.zeros(DEPTH * LANES, y.dtype)
+    tiles = np.empty(block * LANES, y.dtype)
     rows = np.empty(block, np.int64)
     for unit in range(start, stop):
         k = unit % panels * LANES
@@ -109,33 +113,31 @@ def weight_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):  
         begin = unit // panels % blocks * block
         g = unit // panels // blocks
         count = min(block, C * T - begin)
-        for r in range(block):  # rows past the last one repeat it and are not kept
+        for r in range(block):
             row = min(begin + r, C * T - 1)
             rows[r] = row // T * S + taps[row % T]
         tiles[:] = 0
         for n in range(N):
             for p in range(0, P, DEPTH):
                 depth = min(DEPTH, P - p)
-                transpose(outputs, ((n * G + g) * K + k) * P + p, P, lanes, depth, panel, LANES)
+                at = ((n * G + g) * K + k) * P + p
+                transpose(outputs, at, P, lanes, depth, panel, LANES)
                 for r in range(0, count, ROWS):
-                    tile_product(
-                        cells, (n * G + g) * C * S, rows, r, origins, p, depth,
-                        panel, 0, tiles[r // ROWS],
-                    )  # fmt: skip
-        for r in range(count):
-            for lane in range(lanes):
+                    cell, tile = (n * G + g) * C * S, tiles[r * LANES :]
+                    tile_product(cells, cell, rows, r, origins, p, depth, panel, 0, tile)
+        for lane in range(lanes):
+            for r in range(count):
                 at = (g * K + k + lane) * C * T + begin + r
-                weights[at] = tiles[r // ROWS, r % ROWS * LANES + lane]
+                store(weights, at, load(tiles, r * LANES + lane))
 
 
 @njit(nogil=True, cache=True, fastmath=False)
 def transpose(outputs, at, pitch, lanes, depth, panel, LANES):  # type: ignore[no-untyped-def]
-    """Pack rows of y as lanes; lanes past the last one are zero."""
-    if lanes < LANES:
-        panel[:] = 0
-    for lane in range(lanes):
-        for d in range(depth):
-            panel[d * LANES + lane] = outputs[at + lane * pitch + d]
+    """Pack ``lanes`` rows of y as the lanes of a panel."""
+    for d_begin in range(0, depth, LINE):
+        for lane in range(lanes):
+            for d in range(d_begin, min(d_begin + LINE, depth)):
+                store(panel, d * LANES + lane, load(outputs, at + lane * pitch + d))
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -145,41 +147,42 @@ def input_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):  #
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
     cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
     blocks = -(-C // block)
-    steps = np.arange(K) * (C * T)
-    panel = np.empty(K * LANES, y.dtype)
+    rows, steps = np.arange(ROWS), np.arange(K) * ROWS
+    panels = np.zeros(POSITIONS * K, y.dtype)
+    weight_panel = np.zeros(ROWS * K, y.dtype)
     tile = np.empty(ROWS * LANES, y.dtype)
-    rows = np.empty(ROWS, np.int64)
     for unit in range(start, stop):
         ng = unit // blocks
         c_begin = unit % blocks * block
         c_end = min(c_begin + block, C)
         cells[(ng * C + c_begin) * S : (ng * C + c_end) * S] = 0
-        for p in range(0, P, LANES):
-            lanes = min(LANES, P - p)
-            for k in range(K):
-                for lane in range(lanes):
-                    panel[k * LANES + lane] = outputs[(ng * K + k) * P + p + lane]
-                for lane in range(lanes, LANES):
-                    panel[k * LANES + lane] = 0
+        for p_begin in range(0, P, POSITIONS):
+            p_end = min(p_begin + POSITIONS, P)
+            for p in range(p_begin, p_end, LANES):
+                panel = (p - p_begin) * K
+                copy_tile(outputs, ng * K * P + p, P, panels, panel, LANES, K, min(LANES, P - p))
             for row in range(c_begin * T, c_end * T, ROWS):
                 count = min(ROWS, c_end * T - row)
-                for r in range(ROWS):  # rows past the last one repeat it and are not kept
-                    rows[r] = min(row + r, C * T - 1)
-                tile[:] = 0
-                tile_product(weights, ng % G * K * C * T, rows, 0, steps, 0, K, panel, 0, tile)
-                for r in range(count):
-                    first = (ng * C + (row + r) // T) * S + taps[(row + r) % T]
-                    scatter(tile, r * LANES, cells, first, origins[p : p + lanes])
+                at = ng % G * K * C * T + row
+                copy_tile(weights, at, C * T, weight_panel, 0, ROWS, K, count)
+                for p in range(p_begin, p_end, LANES):
+                    tile[:] = 0
+                    panel = (p - p_begin) * K
+                    tile_product(weight_panel, 0, rows, 0, steps, 0, K, panels, panel, tile)
+                    for r in range(count):
+                        cell = (ng * C + (row + r) // T) * S + load(taps, (row + r) % T)
+                        scatter(tile, r * LANES, cells, cell, origins, p, min(LANES, P - p))
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def scatter(tile, at, cells, first, origins):  # type: ignore[no-untyped-def]
-    """Add one row of a tile to the cells that its tap sees."""
-    lanes = len(origins)
-    if origins[-1] - origins[0] == lanes - 1:
-        first += origins[0]
-        for lane in range(lanes):
-            cells[first + lane] += tile[at + lane]
+def scatter(tile, at, cells, cell, origins, p, lanes):  # type: ignore[no-untyped-def]
+    """Add one row of a tile to the cells that its tap sees from positions p to p + lanes."""
+    first = load(origins, p)
+    if load(origins, p + lanes - 1) - first == lanes - 1:
+        for i in range(lanes):
+            seen = cell + first + i
+            store(cells, seen, load(cells, seen) + load(tile, at + i))
     else:
-        for lane in range(lanes):
-            cells[first + origins[lane]] += tile[at + lane]
+        for i in range(lanes):
+            seen = cell + load(origins, p + i)
+            store(cells, seen, load(cells, seen) + load(tile, at + i))

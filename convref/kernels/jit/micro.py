@@ -119,12 +119,12 @@ def _vector_product(typing_context, a, a0, rows, r0, steps, d0, depth, b, b0, ti
         b_vectors = [load(panel, v * width) for v in range(VECTORS)]
         updated = []
         for r in range(ROWS):
-            _keep_order(builder)
             broadcast = _broadcast(builder, builder.load(builder.gep(left[r], [offset])), vector)
-            for v in range(VECTORS):
-                updated.append(
-                    _multiply_add(builder, broadcast, b_vectors[v], running[r * VECTORS + v])
-                )
+            products = [
+                _multiply_add(builder, broadcast, b_vectors[v], running[r * VECTORS + v])
+                for v in range(VECTORS)
+            ]
+            updated += _in_this_order(builder, products)
         following = builder.add(d, index(1))
         d.add_incoming(index(0), entry)
         d.add_incoming(following, loop)
@@ -141,9 +141,7 @@ def _vector_product(typing_context, a, a0, rows, r0, steps, d0, depth, b, b0, ti
             sums[position] = final
         for position, final in enumerate(sums):
             address = builder.gep(sums_at, [index(position * width)])
-            builder.store(
-                final, builder.bitcast(address, vector.as_pointer()), align=number_bytes
-            )
+            builder.store(final, builder.bitcast(address, vector.as_pointer()), align=number_bytes)
         return context.get_dummy_value()
 
     return signature, generate
@@ -157,15 +155,23 @@ def _broadcast(builder: ir.IRBuilder, number: ir.Value, vector: ir.VectorType) -
     return builder.shuffle_vector(first, undefined, lanes)
 
 
-def _keep_order(builder: ir.IRBuilder) -> None:
-    """Let no load move across this point.
+def _in_this_order(builder: ir.IRBuilder, values: list[ir.Value]) -> list[ir.Value]:
+    """The same values, at a point that no load may move across.
 
     Without it LLVM's scheduler loads the broadcasts of all rows ahead of their use, runs out of
-    registers, and spills sums: half the speed. An empty statement of assembler that claims to touch
-    memory costs no instruction.
+    registers and spills sums, which halves the speed. An empty statement of assembler that claims
+    to change the values and to touch memory costs no instruction.
     """
-    nothing = ir.FunctionType(ir.VoidType(), [])
-    builder.asm(nothing, "", "~{memory}", [], side_effect=True)
+    machine = llvm.get_process_triple().split("-")[0]
+    register = {"x86_64": "v", "aarch64": "w", "arm64": "w"}.get(machine)
+    if register is None:
+        return values
+    types_ = [value.type for value in values]
+    function = ir.FunctionType(ir.LiteralStructType(types_), types_)
+    outputs = [f"={register}"] * len(values)
+    constraints = [*outputs, *map(str, range(len(values))), "~{memory}"]
+    fenced = builder.asm(function, "", ",".join(constraints), values, side_effect=True)
+    return [builder.extract_value(fenced, number) for number in range(len(values))]
 
 
 def _multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, total: ir.Value) -> ir.Value:

@@ -7,6 +7,7 @@ output positions, which the compiler turns into vectors where the row's origins 
 
 from numba import njit
 
+from convref.kernels.jit.flat import load, store
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -24,14 +25,21 @@ def forward(canvas, w, y, taps, origins, width, step, block, start, stop):  # ty
                 outputs[at : at + width] = 0
                 for c in range(C):
                     for t in range(T):
-                        weight = weights[((ng % G * K + k) * C + c) * T + t]
-                        first = (ng * C + c) * S + taps[t] + origins[p]
-                        if step == 1:
-                            for j in range(width):
-                                outputs[at + j] += weight * cells[first + j]
-                        else:
-                            for j in range(width):
-                                outputs[at + j] += weight * cells[first + j * step]
+                        weight = load(weights, ((ng % G * K + k) * C + c) * T + t)
+                        first = (ng * C + c) * S + load(taps, t) + load(origins, p)
+                        add_scaled(outputs, at, 1, cells, first, step, width, weight)
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def add_scaled(target, t, t_step, source, s, s_step, width, weight):  # type: ignore[no-untyped-def]
+    """Add ``weight`` times a row of the source to a row of the target."""
+    if t_step == 1 and s_step == 1:
+        for j in range(width):
+            store(target, t + j, load(target, t + j) + weight * load(source, s + j))
+    else:
+        for j in range(width):
+            to = t + j * t_step
+            store(target, to, load(target, to) + weight * load(source, s + j * s_step))
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -46,20 +54,20 @@ def weight_grad(canvas, w, y, taps, origins, width, step, start, stop):  # type:
         for n in range(N):
             for p in range(0, P, width):
                 at = (n * G * K + gk) * P + p
-                first = ((n * G + gk // K) * C + c) * S + taps[t] + origins[p]
-                weights[unit] += dot(outputs, at, cells, first, width, step)
+                first = ((n * G + gk // K) * C + c) * S + load(taps, t) + load(origins, p)
+                weights[unit] += dot(outputs, at, cells, first, step, width)
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
-def dot(outputs, at, cells, first, width, step):  # type: ignore[no-untyped-def]
+def dot(outputs, at, cells, first, step, width):  # type: ignore[no-untyped-def]
     """Sum of products along a row; reassociated, so that it can run in vectors."""
-    total = outputs[at] * cells[first]
+    total = load(outputs, at) * load(cells, first)
     if step == 1:
         for j in range(1, width):
-            total += outputs[at + j] * cells[first + j]
+            total += load(outputs, at + j) * load(cells, first + j)
     else:
         for j in range(1, width):
-            total += outputs[at + j] * cells[first + j * step]
+            total += load(outputs, at + j) * load(cells, first + j * step)
     return total
 
 
@@ -76,11 +84,6 @@ def input_grad(canvas, w, y, taps, origins, width, step, start, stop):  # type: 
             for k in range(K):
                 at = (ng * K + k) * P + p
                 for t in range(T):
-                    weight = weights[((ng % G * K + k) * C + c) * T + t]
-                    first = unit * S + taps[t] + origins[p]
-                    if step == 1:
-                        for j in range(width):
-                            cells[first + j] += weight * outputs[at + j]
-                    else:
-                        for j in range(width):
-                            cells[first + j * step] += weight * outputs[at + j]
+                    weight = load(weights, ((ng % G * K + k) * C + c) * T + t)
+                    first = unit * S + load(taps, t) + load(origins, p)
+                    add_scaled(cells, first, step, outputs, at, 1, width, weight)
