@@ -13,7 +13,7 @@ Letters, as they stand in formulas and shapes throughout:
 | S      | cells of the canvas: the padded input     |
 """
 
-from convref.backends import backends, using_backend
+from convref.backends import backends, using_backend, warmup
 from convref.columns import col2im, im2col
 from convref.errors import (
     ConvrefError,
@@ -42,3 +42,40 @@ from convref.functional import (
 from convref.geometry import Geometry
 from convref.sparse import conv_matrix
 from convref.threads import set_num_threads
+from convref.verify import verify
+from convref.verify.report import Report
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConvrefError",
+    "DtypeError",
+    "FileError",
+    "Geometry",
+    "MissingExtraError",
+    "Report",
+    "ShapeError",
+    "TooLargeError",
+    "WordError",
+    "backends",
+    "col2im",
+    "conv",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_input_grad",
+    "conv_matrix",
+    "conv_transpose",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "conv_vjp",
+    "conv_weight_grad",
+    "depthwise_conv",
+    "im2col",
+    "separable_conv",
+    "set_num_threads",
+    "using_backend",
+    "verify",
+    "warmup",
+]

@@ -9,9 +9,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
-from convref.errors import MissingExtraError, WordError
+from convref.dtypes import WIDE
+from convref.errors import DtypeError, MissingExtraError, WordError
 from convref.geometry import Geometry
 
 MODULES = {
@@ -72,9 +74,27 @@ def backend_name(name: str | None = None) -> str:
     return backends()[-1]
 
 
-def kernels(name: str | None = None) -> Kernels:
-    """The module of a back end, imported when it is first asked for."""
-    return _load(backend_name(name))
+def kernels(name: str | None, dtype: np.dtype[Any]) -> Kernels:
+    """The module of a back end that sums in ``dtype``, imported when it is first asked for."""
+    chosen = backend_name(name)
+    if chosen == "numba" and dtype.name in WIDE:
+        raise DtypeError(f"the back end 'numba' can't sum in {dtype}", "use 'numpy'")
+    return _load(chosen)
+
+
+def warmup() -> None:
+    """Compile the kernels of the `numba` back end, for float32 and float64, and keep them on disk.
+
+    A first convolution compiles what it needs, which takes seconds; after this no process has to.
+
+    Raises MissingExtraError where numba is not installed.
+    """
+    _load(_checked("numba", "backend")).warmup()  # type: ignore[attr-defined]
+
+
+def compiled() -> dict[str, str]:
+    """What the `numba` back end compiles for, and where it keeps that; empty without numba."""
+    return _load("numba").facts() if _has_numba() else {}  # type: ignore[attr-defined]
 
 
 def _checked(name: object, source: str) -> str:

@@ -10,15 +10,8 @@ from convref.errors import DtypeError
 SUPPORTED = "float16, bfloat16, float32, float64, complex64, complex128, integers and booleans"
 ACCUMULATORS = ("float32", "float64", "complex64", "complex128", "int32", "int64")
 SUMMED_IN = {"float16": "float32", "bfloat16": "float32"}
-UNIT_ROUNDOFF = {
-    "float16": 2.0**-11,
-    "bfloat16": 2.0**-8,
-    "float32": 2.0**-24,
-    "float64": 2.0**-53,
-    "complex64": 2.0**-24,
-    "complex128": 2.0**-53,
-}
-"""Largest relative error of rounding to nearest; for complex numbers, of one part."""
+WIDE = (np.dtype(np.longdouble).name, np.dtype(np.clongdouble).name)
+"""Summed in themselves, by the back ends that are not compiled; what float64 is judged against."""
 
 
 def as_array(name: str, value: object) -> NDArray[Any]:
@@ -57,7 +50,7 @@ def accumulator(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> np.dtype[
         if dtype.kind in "biu":
             return np.dtype(np.int64)
         summed_in = np.dtype(SUMMED_IN.get(dtype.name, dtype))
-        if summed_in.name in ACCUMULATORS:
+        if summed_in.name in (*ACCUMULATORS, *WIDE):
             return summed_in.newbyteorder("=")
         raise DtypeError(f"arrays of {dtype} can't be convolved", f"use one of {SUPPORTED}")
     try:

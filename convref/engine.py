@@ -54,7 +54,7 @@ def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Opt
     view = channels_first("out", result, spec)
     target = workspace(view, total)
     with using_threads(options.threads), np.errstate(all="ignore"):
-        kernels(options.backend).forward(
+        kernels(options.backend, total).forward(
             place(seen, geometry, total),
             fold_w(w, geometry, total),
             fold(target, geometry),
@@ -95,7 +95,7 @@ def input_grad(
         canvas = target
         if not geometry.canvas_is_input:
             canvas = canvas_for(lead, channels, geometry, total)
-        kernels(options.backend).input_grad(
+        kernels(options.backend, total).input_grad(
             fold(canvas, geometry), fold_w(w, geometry, total), fold(y, geometry), geometry
         )
         if canvas is not target:
@@ -126,7 +126,7 @@ def weight_grad(
     target = workspace(result, total)
     with using_threads(options.threads), np.errstate(all="ignore"):
         y = np.require(grad, total, ["C", "A"])
-        kernels(options.backend).weight_grad(
+        kernels(options.backend, total).weight_grad(
             place(seen, geometry, total),
             fold_w(target, geometry, total),
             fold(y, geometry),

@@ -84,17 +84,18 @@ class Problem:
         arrays = {name: getattr(self, name).astype(dtype) for name in ("x", "w", "dy")}
         return replace(self, **arrays)
 
-    def with_reals(self, seed: int, dtype: np.dtype[Any]) -> "Problem":
-        """The same shapes and words with normal values of widely differing magnitudes."""
+    def with_reals(self, seed: int, dtype: DTypeLike) -> "Problem":
+        """The same shapes and words with real (or complex) values."""
         rng = np.random.default_rng(seed)
+        arrays = {name: reals(rng, getattr(self, name).shape, dtype) for name in ("x", "w", "dy")}
+        return replace(self, **arrays)
 
-        def values(shape: tuple[int, ...]) -> Array:
-            parts = rng.standard_normal((2, *shape)) * 2.0 ** rng.integers(-4, 4, (2, *shape))
-            return (parts[0] + 1j * parts[1] if dtype.kind == "c" else parts[0]).astype(dtype)
 
-        return replace(
-            self, x=values(self.x.shape), w=values(self.w.shape), dy=values(self.dy.shape)
-        )
+def reals(rng: np.random.Generator, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Normal values of widely differing magnitudes; complex ones for a complex dtype."""
+    parts = rng.standard_normal((2, *shape)) * 2.0 ** rng.integers(-4, 4, (2, *shape))
+    values = parts[0] + 1j * parts[1] if np.dtype(dtype).kind == "c" else parts[0]
+    return values.astype(dtype)
 
 
 def entries(rank: int, most: int, least: int = 1) -> st.SearchStrategy[tuple[int, ...]]:
@@ -155,7 +156,7 @@ def problems(
     spread_out: bool = True,
 ) -> Problem:
     """Any convolution of rank 1 to 4."""
-    rank = draw(ranks or st.integers(1, 4))
+    rank = draw(st.integers(1, 4) if ranks is None else ranks)
     kernel = draw(entries(rank, LONGEST_KERNEL[rank]))
     stride = draw(entries(rank, 5))
     dilation = draw(entries(rank, 3))

@@ -60,7 +60,7 @@ def test_gamma_and_the_rounding_of_the_output() -> None:
     half = rounding.ARITHMETICS["float16"]
     assert rounding.unit_roundoff(half.dtype) == 2.0**-11
     assert rounding.unit_roundoff(np.dtype(ml_dtypes.bfloat16)) == 2.0**-8
-    assert rounding.gamma(np.array(3), np.longdouble(0.125)) == 0.375 / 0.625
+    assert rounding.gamma(np.array(2), np.longdouble(0.25)) == 1
     one = np.array(1.0)
     assert rounding.bound(one, one, np.array(1), half) > 2.0**-11
     assert rounding.bound(one, one, np.array(1), rounding.ARITHMETICS["float32"]) < 2.0**-23

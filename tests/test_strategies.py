@@ -143,7 +143,7 @@ def test_sums_are_exact_in_float32(sample: list[Problem]) -> None:
 
 def test_real_values_differ_in_magnitude() -> None:
     problem = Problem(np.zeros((1, 100)), np.zeros((1, 1, 3)), np.zeros((1, 98)), {"groups": 1})
-    real = problem.with_reals(0, np.dtype(np.float32))
+    real = problem.with_reals(0, np.float32)
     assert real.x.dtype == np.float32
     assert abs(real.x).max() > 100 * abs(real.x).min() > 0
-    assert np.iscomplexobj(problem.with_reals(0, np.dtype(np.complex64)).w)
+    assert np.iscomplexobj(problem.with_reals(0, np.complex64).w)

@@ -7,11 +7,13 @@ takes a range of units of work; `share` spreads the units over the threads.
 from functools import partial
 from typing import Any
 
+import llvmlite.binding as llvm
+import numpy as np
 from numpy.typing import NDArray
 
 from convref.geometry import Geometry
 from convref.kernels.jit import dense, thin
-from convref.kernels.jit.micro import tile_shape
+from convref.kernels.jit.micro import tile_shape, vector_bytes
 from convref.threads import num_threads, share
 
 Array = NDArray[Any]
@@ -80,3 +82,23 @@ def pieces(units: int, length: int) -> int:
 def ceil(length: int, step: int) -> int:
     """``length / step``, rounded up."""
     return -(-length // step)
+
+
+def warmup() -> None:
+    """Compile every kernel for the dtypes that are used most, by calling it once."""
+    geometry = Geometry.of((3, 3), (2, 2))
+    for dtype in (np.float32, np.float64):
+        for filters in (1, DENSE_FROM):
+            canvas, y = np.ones((1, 1, 1, 9), dtype), np.ones((1, 1, filters, 4), dtype)
+            w = np.ones((1, filters, 1, 4), dtype)
+            for operator in (forward, weight_grad, input_grad):
+                operator(canvas, w, y, geometry)
+
+
+def facts() -> dict[str, str]:
+    """The processor that kernels are compiled for, its vectors, and the folder they are kept in."""
+    return {
+        "processor": llvm.get_host_cpu_name(),
+        "vectors": f"{8 * vector_bytes()} bits",
+        "kernels": str(dense.forward.stats.cache_path),
+    }

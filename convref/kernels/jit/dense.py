@@ -31,7 +31,7 @@ LINE = 16
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def forward(canvas, w, y, taps, origins, ROWS, LANES, block, splits, start, stop):  # type: ignore[no-untyped-def]
+def forward(canvas, w, y, taps, origins, ROWS, LANES, block, splits, start, stop):
     """Units: sample, group, block of positions, split of the filters."""
     _, G, C, S = canvas.shape
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
@@ -69,7 +69,7 @@ def forward(canvas, w, y, taps, origins, ROWS, LANES, block, splits, start, stop
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def gather(cells, base, S, taps, d0, depth, origins, p, lanes, panels, at, LANES):  # type: ignore[no-untyped-def]
+def gather(cells, base, S, taps, d0, depth, origins, p, lanes, panels, at, LANES):
     """Pack rows d0 to d0 + depth of the columns of positions p to p + lanes."""
     T, first = len(taps), load(origins, p)
     side_by_side = lanes == LANES and load(origins, p + LANES - 1) - first == LANES - 1
@@ -90,7 +90,7 @@ def gather(cells, base, S, taps, d0, depth, origins, p, lanes, panels, at, LANES
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def copy_tile(source, s, s_pitch, target, t, t_pitch, rows, lanes):  # type: ignore[no-untyped-def]
+def copy_tile(source, s, s_pitch, target, t, t_pitch, rows, lanes):
     """Copy rows x lanes numbers between two flat arrays of these pitches."""
     for r in range(rows):
         for lane in range(lanes):
@@ -98,7 +98,7 @@ def copy_tile(source, s, s_pitch, target, t, t_pitch, rows, lanes):  # type: ign
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def weight_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):  # type: ignore[no-untyped-def]
+def weight_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):
     """Units: group, block of rows (c, t), panel of filters."""
     N, G, C, S = canvas.shape
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
@@ -132,7 +132,7 @@ def weight_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):  
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def transpose(outputs, at, pitch, lanes, depth, panel, LANES):  # type: ignore[no-untyped-def]
+def transpose(outputs, at, pitch, lanes, depth, panel, LANES):
     """Pack ``lanes`` rows of y as the lanes of a panel."""
     for d_begin in range(0, depth, LINE):
         for lane in range(lanes):
@@ -141,7 +141,7 @@ def transpose(outputs, at, pitch, lanes, depth, panel, LANES):  # type: ignore[n
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def input_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):  # type: ignore[no-untyped-def]
+def input_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):
     """Units: sample, group, block of channels. Each clears and fills its own part of the canvas."""
     _, G, C, S = canvas.shape
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
@@ -175,7 +175,7 @@ def input_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):  #
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def scatter(tile, at, cells, cell, origins, p, lanes):  # type: ignore[no-untyped-def]
+def scatter(tile, at, cells, cell, origins, p, lanes):
     """Add one row of a tile to the cells that its tap sees from positions p to p + lanes."""
     first = load(origins, p)
     if load(origins, p + lanes - 1) - first == lanes - 1:

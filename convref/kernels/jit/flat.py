@@ -1,8 +1,8 @@
 """Plain element access to flat arrays, for inner loops.
 
-In Numba ``a[i]`` first tests whether i is negative, to count from the end as Python does. That test
-keeps the compiler from using vectors. `load` and `store` are ``a[i]`` without it; the indices of the
-kernels are sums of offsets and never negative. With NUMBA_BOUNDSCHECK=1 both check instead.
+In Numba ``a[i]`` first tests whether i is negative, to count from the end as Python does. That
+test keeps the compiler from using vectors. `load` and `store` are ``a[i]`` without it; the indices
+of the kernels are sums of offsets and never negative. With NUMBA_BOUNDSCHECK=1 both check instead.
 """
 
 from typing import Any
@@ -12,26 +12,26 @@ from numba import config, types
 from numba.extending import intrinsic, overload
 
 
-def load(a, i):  # type: ignore[no-untyped-def]
+def load(a, i):
     """``a[i]``."""
     return a[i]
 
 
-def store(a, i, value):  # type: ignore[no-untyped-def]
+def store(a, i, value):
     """``a[i] = value``."""
     a[i] = value
 
 
 @overload(load)
-def _load(a, i):  # type: ignore[no-untyped-def]
+def _load(a, i):
     if config.BOUNDSCHECK:
         return lambda a, i: a[i]
     return lambda a, i: _load_element(a, i)
 
 
 @overload(store)
-def _store(a, i, value):  # type: ignore[no-untyped-def]
-    def checked(a, i, value):  # type: ignore[no-untyped-def]
+def _store(a, i, value):
+    def checked(a, i, value):
         a[i] = value
 
     if config.BOUNDSCHECK:
@@ -40,7 +40,7 @@ def _store(a, i, value):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _load_element(typing_context, a, i):  # type: ignore[no-untyped-def]
+def _load_element(typing_context, a, i):
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         address = _address(context, builder, signature.args[0], args)
         return context.unpack_value(builder, a.dtype, address)
@@ -49,7 +49,7 @@ def _load_element(typing_context, a, i):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _store_element(typing_context, a, i, value):  # type: ignore[no-untyped-def]
+def _store_element(typing_context, a, i, value):
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         address = _address(context, builder, signature.args[0], args)
         context.pack_value(builder, a.dtype, args[2], address)

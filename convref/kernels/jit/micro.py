@@ -43,7 +43,7 @@ def tile_shape(itemsize: int) -> tuple[int, int]:
     return rows, VECTORS * max(1, vector_bytes() // itemsize)
 
 
-def tile_product(a, a0, rows, r0, steps, d0, depth, b, b0, tile):  # type: ignore[no-untyped-def]
+def tile_product(a, a0, rows, r0, steps, d0, depth, b, b0, tile):
     """``tile[r, lane] += sum over d of a[a0 + rows[r0 + r] + steps[d0 + d]] * b[b0 + d, lane]``.
 
     All arrays are flat, and offsets count elements. This plain version runs where JIT is off.
@@ -57,14 +57,14 @@ def tile_product(a, a0, rows, r0, steps, d0, depth, b, b0, tile):  # type: ignor
 
 
 @overload(tile_product)
-def _compiled(a, a0, rows, r0, steps, d0, depth, b, b0, tile):  # type: ignore[no-untyped-def]
+def _compiled(a, a0, rows, r0, steps, d0, depth, b, b0, tile):
     """What Numba compiles a call of `tile_product` to: vectors, or for complex numbers loops."""
     ROWS, LANES = tile_shape(a.dtype.bitwidth // 8)
 
-    def vectors(a, a0, rows, r0, steps, d0, depth, b, b0, tile):  # type: ignore[no-untyped-def]
+    def vectors(a, a0, rows, r0, steps, d0, depth, b, b0, tile):
         _vector_product(a, a0, rows, r0, steps, d0, depth, b, b0, tile)
 
-    def loops(a, a0, rows, r0, steps, d0, depth, b, b0, tile):  # type: ignore[no-untyped-def]
+    def loops(a, a0, rows, r0, steps, d0, depth, b, b0, tile):
         for d in range(depth):
             for r in range(ROWS):
                 left = a[a0 + rows[r0 + r] + steps[d0 + d]]
@@ -75,7 +75,7 @@ def _compiled(a, a0, rows, r0, steps, d0, depth, b, b0, tile):  # type: ignore[n
 
 
 @intrinsic
-def _vector_product(typing_context, a, a0, rows, r0, steps, d0, depth, b, b0, tile):  # type: ignore[no-untyped-def]
+def _vector_product(typing_context, a, a0, rows, r0, steps, d0, depth, b, b0, tile):
     """`tile_product` as LLVM vector code, with the whole tile in registers."""
     signature = types.void(a, a0, rows, r0, steps, d0, depth, b, b0, tile)
     ROWS, LANES = tile_shape(a.dtype.bitwidth // 8)

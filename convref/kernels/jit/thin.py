@@ -11,7 +11,7 @@ from convref.kernels.jit.flat import load, store
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def forward(canvas, w, y, taps, origins, width, step, block, start, stop):  # type: ignore[no-untyped-def]
+def forward(canvas, w, y, taps, origins, width, step, block, start, stop):
     """Units: sample, group, block of rows of positions."""
     _, G, C, S = canvas.shape
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
@@ -31,7 +31,7 @@ def forward(canvas, w, y, taps, origins, width, step, block, start, stop):  # ty
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def add_scaled(target, t, t_step, source, s, s_step, width, weight):  # type: ignore[no-untyped-def]
+def add_scaled(target, t, t_step, source, s, s_step, width, weight):
     """Add ``weight`` times a row of the source to a row of the target."""
     if t_step == 1 and s_step == 1:
         for j in range(width):
@@ -43,7 +43,7 @@ def add_scaled(target, t, t_step, source, s, s_step, width, weight):  # type: ig
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def weight_grad(canvas, w, y, taps, origins, width, step, start, stop):  # type: ignore[no-untyped-def]
+def weight_grad(canvas, w, y, taps, origins, width, step, start, stop):
     """Units: weights."""
     N, G, C, S = canvas.shape
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
@@ -59,7 +59,7 @@ def weight_grad(canvas, w, y, taps, origins, width, step, start, stop):  # type:
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
-def dot(outputs, at, cells, first, step, width):  # type: ignore[no-untyped-def]
+def dot(outputs, at, cells, first, step, width):
     """Sum of products along a row; reassociated, so that it can run in vectors."""
     total = load(outputs, at) * load(cells, first)
     if step == 1:
@@ -72,7 +72,7 @@ def dot(outputs, at, cells, first, step, width):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def input_grad(canvas, w, y, taps, origins, width, step, start, stop):  # type: ignore[no-untyped-def]
+def input_grad(canvas, w, y, taps, origins, width, step, start, stop):
     """Units: sample, group, channel. Each clears and fills its own part of the canvas."""
     _, G, C, S = canvas.shape
     K, T, P = w.shape[1], w.shape[3], y.shape[3]

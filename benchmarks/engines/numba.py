@@ -1,0 +1,15 @@
+"""The `numba` back end of convref."""
+
+from collections.abc import Callable
+
+import numba
+from operands import Array, Arrays
+from suite import Layer
+from through_convref import convref_call
+
+VERSION = f"convref on numba {numba.__version__}"
+
+
+def prepare(layer: Layer, operator: str, threads: int, arrays: Arrays) -> Callable[[], Array]:
+    """A call of convref that computes the operator's result."""
+    return convref_call(layer, operator, arrays, "numba", threads)

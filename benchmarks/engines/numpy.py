@@ -1,0 +1,15 @@
+"""The `numpy` back end of convref."""
+
+from collections.abc import Callable
+
+import numpy
+from operands import Array, Arrays
+from suite import Layer
+from through_convref import convref_call
+
+VERSION = f"convref on numpy {numpy.__version__}"
+
+
+def prepare(layer: Layer, operator: str, threads: int, arrays: Arrays) -> Callable[[], Array]:
+    """A call of convref that computes the operator's result."""
+    return convref_call(layer, operator, arrays, "numpy", threads)

@@ -1,0 +1,42 @@
+"""Arrays to convolve: small integers to check with, normal ones to time with.
+
+Every process makes the same arrays from the layer alone, so none are sent between processes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from suite import Layer
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+
+LARGEST = 4
+SEED = 2026
+
+
+def integer_operands(layer: Layer, operator: str, dtype: str) -> Arrays:
+    """x, w and dy of integers from -4 to 4, for which every order of summation is exact.
+
+    No partial sum exceeds ``16 * terms``, and the dtype holds every integer up to that. (So a
+    direct kernel has to agree in every bit; an algorithm that divides, as Winograd's does, need
+    not.) Raises ValueError for a layer with too many terms.
+    """
+    if LARGEST**2 * layer.terms(operator) > 2 ** (np.finfo(dtype).nmant + 1):
+        raise ValueError(f"{layer.label}: {dtype} sums of {operator} may not be exact")
+    random = np.random.default_rng(SEED)
+    return {
+        name: random.integers(-LARGEST, LARGEST + 1, shape, np.int8).astype(dtype)
+        for name, shape in layer.shapes.items()
+    }
+
+
+def normal_operands(layer: Layer, dtype: str) -> Arrays:
+    """x, w and dy of standard normal numbers."""
+    random = np.random.default_rng(SEED)
+    return {
+        name: random.standard_normal(shape, np.dtype(dtype).type)
+        for name, shape in layer.shapes.items()
+    }

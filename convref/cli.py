@@ -1,0 +1,158 @@
+"""The command line (extra `cli`): thin, every answer comes from the package."""
+
+import json
+import platform
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import monotonic
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from convref.backends import backend_name, backends, compiled, warmup
+from convref.errors import ConvrefError
+from convref.threads import num_threads
+from convref.verify.cases import Case, corpus, read_case, reports
+from convref.verify.summary import Line, as_values, is_ok, summarise
+
+PROGRESS_AFTER = 1.0
+"""Seconds before a progress bar appears."""
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A reference convolution engine: judge the outputs of frameworks, see what is installed.",
+)
+output, messages = Console(), Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command("verify")
+def verify_command(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="An .npz file: x, w, y or gradients, and the words as JSON."),
+    ] = None,
+    as_json: AsJson = False,
+    each: Annotated[bool, typer.Option("--each", help="One line for each output.")] = False,
+) -> None:
+    """Judge the outputs in FILE; without one, the frameworks' outputs that come with convref.
+
+    Exit code 0: all are legitimate. 1: one is wrong. 2: the file can't be used.
+    """
+    with exit_codes():
+        cases = [read_case(file)] if file else list(corpus())
+        judged = [(case, name, report) for case in watched(cases) for name, report in reports(case)]
+        lines = summarise(judged, each=each or file is not None)
+        if as_json:
+            print(json.dumps(as_values(judged), allow_nan=False))
+        else:
+            output.print(table(lines))
+            output.print(closing(lines))
+            for _, name, report in judged:
+                for diagnosis in report.diagnosis:
+                    output.print(f"{name}: {diagnosis.text}", highlight=False)
+        if not is_ok(lines):
+            raise typer.Exit(1)
+
+
+@app.command()
+def info(as_json: AsJson = False) -> None:
+    """Print versions, processor, vector width, threads and the folder of compiled kernels."""
+    with exit_codes():
+        facts = {
+            "convref": installed("convref"),
+            "python": f"{platform.python_version()} ({platform.system()}, {platform.machine()})",
+            "numpy": installed("numpy"),
+            "numba": installed("numba"),
+            "backends": ", ".join(backends()),
+            "backend": backend_name(),
+            "threads": num_threads(),
+            **compiled(),
+        }
+        if as_json:
+            print(json.dumps(facts))
+            return
+        for name, value in facts.items():
+            output.print(f"{name:13} {value}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("warmup")
+def warmup_command() -> None:
+    """Compile the kernels ahead of time, so that no later process has to."""
+    with exit_codes():
+        started = monotonic()
+        warmup()
+        output.print(f"kernels ready after {monotonic() - started:.1f} s", highlight=False)
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Errors as one line and exit code 2, Ctrl-C as 130."""
+    try:
+        yield
+    except ConvrefError as error:
+        messages.print(f"convref: {error}", highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt:
+        messages.print("convref: interrupted")
+        raise typer.Exit(130) from None
+
+
+def watched(cases: list[Case]) -> Iterator[Case]:
+    """The cases one by one, with a progress bar once that takes longer than a moment."""
+    started = monotonic()
+    columns = TextColumn("judging"), BarColumn(), MofNCompleteColumn()
+    progress = Progress(*columns, console=messages, transient=True)
+    task = progress.add_task("judging", total=len(cases))
+    try:
+        for case in cases:
+            if monotonic() - started > PROGRESS_AFTER:
+                progress.start()
+            yield case
+            progress.advance(task)
+    finally:
+        progress.stop()
+
+
+def table(lines: Iterable[Line]) -> Table:
+    """The summary as a table."""
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    drawn.add_column("framework", overflow="fold")
+    drawn.add_column("operator", overflow="fold")
+    for heading in ("cases", "outputs", "bound used", "ULP"):
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    drawn.add_column("verdict", no_wrap=True)
+    for line in lines:
+        style = "red" if line.verdict == "wrong" else "green"
+        counts = (str(line.cases), str(line.outputs))
+        figures = (f"{line.bound_used:.3f}", f"{line.ulp:.3g}")
+        verdict = f"[{style}]{line.verdict}[/{style}]"
+        drawn.add_row(line.framework, line.operator, *counts, *figures, verdict)
+    return drawn
+
+
+def closing(lines: list[Line]) -> str:
+    """The last line: what came out, in words."""
+    outputs = sum(line.outputs for line in lines)
+    wrong = [line for line in lines if line.verdict == "wrong"]
+    if wrong:
+        named = "; ".join(f"{line.framework}, {line.operator}" for line in wrong)
+        return f"[red]wrong[/red]: {named}"
+    return f"all {outputs} outputs are legitimate: within the rounding bound, element by element"
+
+
+def installed(package: str) -> str:
+    """Version of a package."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

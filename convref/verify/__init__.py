@@ -1,0 +1,75 @@
+"""Is an output legitimate? A bound for every element, a verdict, frameworks' own outputs."""
+
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from convref.dtypes import accumulator, as_array, promoted
+from convref.errors import WordError, verb
+from convref.spec import Words
+from convref.verify.bounds import FORMATS
+from convref.verify.reference import reference
+from convref.verify.report import Report, judge
+
+
+@verb
+def verify(
+    output: ArrayLike,
+    x: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    kind: str = "forward",
+    accumulate: DTypeLike | None = None,
+    **words: Unpack[Words],
+) -> Report:
+    """Judge an output of a convolution, wherever it was computed.
+
+    ``kind`` says which operator's, and what x and w stand for:
+
+    | kind          | output      | x  | w  |
+    | ------------- | ----------- | -- | -- |
+    | "forward"     | y           | x  | w  |
+    | "transpose"   | transposed y | x  | w  |
+    | "input_grad"  | dx          | dy | w  |
+    | "weight_grad" | dw          | x  | dy |
+    | "bias_grad"   | db          | dy | w  |
+
+    Sizes that the inputs leave open, such as a transposed convolution's, are the output's own. An
+    element is legitimate if ``|output - true| <= gamma_n * (|x| conv |w| + |bias|)``, with n the
+    number of terms and ``gamma_n = n*u / (1 - n*u)`` for the unit roundoff u of ``accumulate`` (by
+    default the dtype that `conv` sums in); storing it in a narrower dtype may round once more.
+
+    >>> x, w = np.ones((1, 1, 4)), np.full((1, 1, 2), 0.1)
+    >>> verify([[[0.2, 0.2, 0.2]]], x, w).verdict
+    'exact'
+    >>> verify([[[0.2, 0.2, 0.3]]], x, w).verdict
+    'wrong'
+
+    Raises the errors of `conv`.
+    """
+    found, x, w = as_array("output", output), as_array("x", x), as_array("w", w)
+    bias = None if bias is None else readable(as_array("bias", bias))
+    summed = sums_in(promoted(x=x, w=w), accumulate)
+    x, w = readable(x), readable(w)
+    true = reference(kind, found.shape, x, w, bias, words)
+    return judge(readable(found), true, found.dtype.name, summed)
+
+
+def sums_in(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> str:
+    """Name of the dtype that products are summed in: as declared, or as `conv` does."""
+    if accumulate is None:
+        return accumulator(dtype, None).name
+    name = accumulate if isinstance(accumulate, str) else np.dtype(accumulate).name
+    if name not in (*FORMATS, "int32", "int64"):
+        raise WordError(
+            f"`accumulate` (={accumulate!r}) is not a dtype that sums are taken in",
+            f"use one of {', '.join(FORMATS)}, int32, int64",
+        )
+    return name
+
+
+def readable(array: NDArray[Any]) -> NDArray[Any]:
+    """bfloat16 as float32, which NumPy computes with; other dtypes as they are."""
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

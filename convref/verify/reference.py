@@ -1,0 +1,101 @@
+"""What an output should be: the same operator, in a wider format."""
+
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convref import engine
+from convref.engine import Options
+from convref.errors import WordError
+from convref.functional import conv, conv_input_grad, conv_transpose, conv_weight_grad
+from convref.spec import ConvSpec, Words
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+KINDS = ("forward", "transpose", "input_grad", "weight_grad", "bias_grad")
+
+
+class Reference(NamedTuple):
+    """The true value of each element, as nearly as the wider format has it."""
+
+    value: Array
+    magnitude: NDArray[np.float64]
+    """The same sum over absolute values, the bias among them."""
+    terms: int
+    """How many numbers each element sums, at most."""
+
+
+def reference(
+    kind: str, shape: Shape, x: Array, w: Array, bias: Array | None, words: Words
+) -> Reference:
+    """The reference of an output of this kind and shape.
+
+    Floats are summed in float64, float64 itself in long double, integers in int64.
+    """
+    check_kind(kind, bias, words)
+    value = compute(kind, shape, widened(x), widened(w), words)
+    magnitude = compute(kind, shape, absolute(x), absolute(w), words)
+    terms = number_of_terms(kind, shape, x, w, words)
+    if bias is not None:
+        spec = ConvSpec.of(w.ndim - 2, layout=words.get("layout", "channels_first"))
+        engine.add_bias(engine.channels_first("y", value, spec), widened(bias), spec)
+        engine.add_bias(engine.channels_first("y", magnitude, spec), absolute(bias), spec)
+        terms += 1
+    return Reference(value, magnitude, terms)
+
+
+def compute(kind: str, shape: Shape, x: Array, w: Array, words: Words) -> Array:
+    """The output of this kind, from the operands in the order that `verify` takes them."""
+    if kind == "weight_grad":
+        return conv_weight_grad(x, w, shape[2:], backend="numpy", **words)
+    layout = words.get("layout", "channels_first")
+    spec = ConvSpec.of(w.ndim - 2, layout=layout)
+    if kind == "bias_grad":
+        return engine.bias_grad(x, spec, Options())
+    if kind == "forward":
+        return conv(x, w, backend="numpy", **words)
+    sizes = shape[-spec.rank - 1 : -1] if spec.layout == "channels_last" else shape[-spec.rank :]
+    if kind == "input_grad":
+        return conv_input_grad(x, w, sizes, backend="numpy", **words)
+    return conv_transpose(x, w, output_size=sizes, backend="numpy", **words)  # type: ignore[misc]
+
+
+def number_of_terms(kind: str, shape: Shape, x: Array, w: Array, words: Words) -> int:
+    """How many products each element sums, at most."""
+    if kind == "forward":
+        return prod(w.shape[1:])
+    if kind in ("transpose", "input_grad"):
+        return w.size // max(1, w.shape[1]) // words.get("groups", 1)
+    dy = w if kind == "weight_grad" else x
+    # Batch times positions: all of dy but its channels.
+    return int(dy.size) // max(1, shape[0])
+
+
+def widened(array: Array) -> Array:
+    """A copy in a dtype that holds products of the array's numbers with digits to spare."""
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind in "biu":
+        return array.astype(np.int64)
+    if kind == "c":
+        return array.astype(np.complex128 if size < 16 else np.clongdouble)
+    return array.astype(np.float64 if size < 8 else np.longdouble)
+
+
+def absolute(array: Array) -> NDArray[np.float64]:
+    """The magnitudes, in float64."""
+    result: NDArray[np.float64] = abs(widened(array)).astype(np.float64)
+    return result
+
+
+def check_kind(kind: str, bias: Array | None, words: Words) -> None:
+    """Check that the kind is known and takes the bias and the words that came with it."""
+    if kind not in KINDS:
+        raise WordError(f"`kind` (={kind!r}) is unknown", f"use one of {', '.join(KINDS)}")
+    if bias is not None and kind not in ("forward", "transpose"):
+        raise WordError(f"`kind` (={kind!r}) has no `bias`", "leave it out")
+    for word in ("input_dilation", "padding_mode"):
+        if kind == "transpose" and word in words:
+            raise WordError(f"`kind` (='transpose') has no `{word}`", "leave it out")

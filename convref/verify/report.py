@@ -1,0 +1,113 @@
+"""The verdict on one output, and how it is reached."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convref.verify.bounds import Real, overflow, rounding_bound, ulp
+from convref.verify.reference import Reference
+
+Array = NDArray[Any]
+
+VERDICTS = ("exact", "within bound", "explained", "wrong")
+"""From best to worst."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What would make a wrong output right: a stable short word, and a sentence."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known of an output.
+
+    ``verdict`` is "exact" where every element is the correctly rounded result, "within bound" where
+    honest arithmetic in some order can give each element, else "wrong". ``bound_used`` is the
+    largest fraction of the rounding bound that an element uses and ``worst`` the index of that
+    element; ``ulp`` is the largest error in units in the last place of the true value.
+    """
+
+    verdict: str
+    bound_used: float
+    ulp: float
+    worst: tuple[int, ...]
+    elements: int
+    terms: int
+    dtype: str
+    accumulate: str
+    diagnosis: tuple[Diagnosis, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the output is legitimate."""
+        return self.verdict != "wrong"
+
+    def to_json(self) -> str:
+        """The report as a JSON object; an infinite number is written as the string "inf"."""
+        return json.dumps(self.as_dict(), allow_nan=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values, ready for JSON."""
+        fields = {"ok": self.ok, **asdict(self)}
+        return {key: "inf" if value == np.inf else value for key, value in fields.items()}
+
+
+def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> Report:
+    """Compare an output, stored as ``dtype`` and summed in ``accumulate``, with its reference."""
+    found: tuple[Diagnosis, ...] = ()
+    if output.shape == true.value.shape:
+        with np.errstate(all="ignore"):
+            bound = rounding_bound(true.magnitude, true.terms, accumulate, dtype)
+            error = errors(output, true, bound, dtype, accumulate)
+            used = np.where(error > 0, error / bound, 0)
+            ulps = np.where(error > 0, error / ulp(abs(true.value).astype(np.float64), dtype), 0)
+        exact = correctly_rounded(output, true.value, dtype)
+    else:
+        shapes = f"the output has the shape {output.shape}; these words give {true.value.shape}"
+        found = (Diagnosis("shape", shapes),)
+        used = ulps = np.full(max(1, output.size), np.inf).reshape(output.shape or 1)
+        exact = False
+    legitimate = not found and bool((used <= 1).all())
+    return Report(
+        verdict="wrong" if not legitimate else "exact" if exact else "within bound",
+        bound_used=float(used.max(initial=0)),
+        ulp=float(ulps.max(initial=0)),
+        worst=tuple(map(int, np.unravel_index(used.argmax(), used.shape))) if used.size else (),
+        elements=output.size,
+        terms=true.terms,
+        dtype=dtype,
+        accumulate=accumulate,
+        diagnosis=found,
+    )
+
+
+def errors(output: Array, true: Reference, bound: Real, dtype: str, accumulate: str) -> Real:
+    """Distance of each element from its true value; 0 where both are one infinity or both NaN.
+
+    An overflow counts as honest where the true value, or a partial sum, may come so far.
+    """
+    same = (output == true.value) | (np.isnan(output) & np.isnan(true.value))
+    distance = np.where(same, 0, abs(output - true.value)).astype(np.float64)
+    distance[np.isnan(distance)] = np.inf
+    in_reach = (true.magnitude + bound >= overflow(accumulate)) | (
+        abs(true.value) + bound >= overflow(dtype)
+    )
+    return np.where(~np.isfinite(output) & np.isfinite(true.value) & in_reach, 0, distance)
+
+
+def correctly_rounded(output: Array, value: Array, dtype: str) -> bool:
+    """Whether each element is a number of the format that no other comes nearer to the true one."""
+    complex_parts = ((output.real, value.real), (output.imag, value.imag))
+    for found, true in complex_parts if np.iscomplexobj(value) else ((output, value),):
+        finite = np.isfinite(true)
+        half = ulp(abs(true[finite]).astype(np.float64), dtype) / 2
+        if not (abs(found[finite] - true[finite]) <= half).all():
+            return False
+    return bool((np.isfinite(output) | ~np.isfinite(value)).all())

@@ -1,0 +1,126 @@
+"""What can't fit is refused before it is allocated, with the number of bytes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from messages import refused
+
+import convref
+from convref import TooLargeError, memory
+
+HUGE = 10**13
+ROW, TAPS = np.ones((1, 4)), np.ones((1, 1, 2))
+
+
+@pytest.fixture
+def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 2**20)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: convref.conv(ROW, TAPS, padding=2**18),
+            "conv: the output, of shape (1, 524291), would need 4194328 bytes (4.0 MiB)",
+        ),
+        (
+            lambda: convref.conv(np.broadcast_to(ROW, (2**16, 1, 4)), TAPS),
+            "conv: the output, of shape (65536, 1, 3), would need 1572864 bytes (1.5 MiB)",
+        ),
+        (
+            lambda: convref.conv(ROW, TAPS, padding=2**18, stride=2**10),
+            "conv: the padded input, of shape (1, 524292), would need 4194336 bytes (4.0 MiB)",
+        ),
+        (
+            lambda: convref.conv_transpose(ROW, TAPS, stride=2**17),
+            "conv_transpose: the output, of shape (1, 393218), would need 3145744 bytes (3.0 MiB)",
+        ),
+        (
+            lambda: convref.conv_weight_grad(ROW, np.ones((1, 1)), (2**18,), padding=2**17 - 2),
+            "conv_weight_grad: the output, of shape (1, 1, 262144), would need 2097152 bytes "
+            "(2.0 MiB)",
+        ),
+        (
+            lambda: convref.im2col(np.ones((1, 2**10)), (2**9,)),
+            "im2col: the matrix of columns would need 2101248 bytes (2.0 MiB)",
+        ),
+        (
+            lambda: convref.col2im(ROW.reshape(2, 2), 2**18, (2,), stride=2**17),
+            "col2im: the padded input, of shape (1, 262144), would need 2097152 bytes (2.0 MiB)",
+        ),
+        (
+            lambda: convref.conv_matrix(TAPS, 2**16),
+            "conv_matrix: the matrix would need 3145680 bytes (3.0 MiB)",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("small_machine")
+def test_says_how_many_bytes(call: Callable[[], Any], message: str) -> None:
+    tail = ", and this machine has 1.0 MiB; use smaller sizes, or split the batch"
+    with refused(TooLargeError, message + tail):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: convref.conv(ROW, TAPS, padding=HUGE),
+        lambda: convref.conv(ROW, TAPS, padding=HUGE, stride=HUGE),
+        lambda: convref.conv(ROW, TAPS, padding=10**400),
+        lambda: convref.conv(np.broadcast_to(1.0, (HUGE, 1, 4)), TAPS),
+        lambda: convref.conv(np.broadcast_to(1.0, (1, HUGE)), TAPS, stride=HUGE),
+        lambda: convref.conv(ROW.astype("i1"), TAPS.astype("i1"), padding=HUGE),
+        lambda: convref.conv_transpose(ROW, TAPS, stride=HUGE),
+        lambda: convref.conv_input_grad(np.ones((1, 1)), TAPS, HUGE, stride=HUGE),
+        lambda: convref.conv_weight_grad(ROW, np.ones((1, 1)), (HUGE,), padding=HUGE // 2 - 2),
+        lambda: convref.conv_matrix(TAPS, HUGE, stride=HUGE),
+        lambda: convref.conv_matrix(TAPS, 4, stride=HUGE, padding=HUGE),
+        lambda: convref.col2im(np.ones((2, 1)), HUGE, (2,), stride=HUGE),
+    ],
+)
+def test_sizes_that_no_machine_holds(call: Callable[[], Any]) -> None:
+    with pytest.raises(TooLargeError, match=r"would need \d+ bytes"):
+        call()
+
+
+@pytest.mark.usefixtures("small_machine")
+def test_the_sums_of_a_narrow_output_count_too() -> None:
+    """A float16 output of 800 KiB is summed in float32, in 1.6 MiB."""
+    x, w = np.ones((1, 4), np.float16), np.ones((1, 1, 1), np.float16)
+    with pytest.raises(TooLargeError):
+        convref.conv(np.broadcast_to(x, (100 * 2**10, 1, 4)), w)
+
+
+def test_a_huge_step_that_is_never_taken() -> None:
+    """One position and one tap: nothing is large but the numbers."""
+    far = 10**30
+    np.testing.assert_array_equal(convref.conv(ROW, TAPS, stride=far), [[2.0]])
+    np.testing.assert_array_equal(convref.conv(ROW, TAPS[..., :1], dilation=far), np.ones((1, 4)))
+
+
+def test_a_machine_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "machine_bytes", lambda: None)
+    memory.check_fits(2**100, "anything")
+
+
+def test_exactly_all_of_the_memory_is_allowed(small_machine: None) -> None:
+    memory.check_fits(2**20, "this")
+    with pytest.raises(TooLargeError):
+        memory.check_fits(2**20 + 1, "that")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (1536 * 2**20, "1.5 GiB"),
+        (2**60, "1024.0 PiB"),
+    ],
+)
+def test_readable(count: int, text: str) -> None:
+    assert memory.readable(count) == text
