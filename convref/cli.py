@@ -120,17 +120,18 @@ def watched(cases: list[Case]) -> Iterator[Case]:
             yield case
             progress.advance(task)
     finally:
-        progress.stop()
+        if progress.live.is_started:
+            progress.stop()
 
 
 def table(lines: Iterable[Line]) -> Table:
     """The summary as a table."""
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    drawn.add_column("framework", overflow="fold")
-    drawn.add_column("operator", overflow="fold")
+    drawn.add_column("framework", overflow="fold", min_width=7)
+    drawn.add_column("operator", overflow="fold", min_width=7)
     for heading in ("cases", "outputs", "bound used", "ULP"):
-        drawn.add_column(heading, justify="right", no_wrap=True)
-    drawn.add_column("verdict", no_wrap=True)
+        drawn.add_column(heading, justify="right", overflow="fold")
+    drawn.add_column("verdict", overflow="fold")
     for line in lines:
         style = "red" if line.verdict == "wrong" else "green"
         counts = (str(line.cases), str(line.outputs))

@@ -80,7 +80,7 @@ def conv(
     """
     x, w = as_array("x", x), as_array("w", w)
     spec = ConvSpec.of(
-        rank_of("w", w),
+        rank_of("w", w.shape),
         stride=stride,
         padding=padding,
         dilation=dilation,
@@ -125,7 +125,7 @@ def conv_transpose(
     """
     x, w = as_array("x", x), as_array("w", w)
     spec = ConvSpec.of(
-        rank_of("w", w),
+        rank_of("w", w.shape),
         stride=stride,
         padding=padding,
         dilation=dilation,
@@ -187,7 +187,7 @@ def conv_input_grad(
     array([[ 1,  1, -1, -1]])
     """
     dy, w = as_array("dy", dy), as_array("w", w)
-    spec = ConvSpec.of(rank_of("w", w), **words)
+    spec = ConvSpec.of(rank_of("w", w.shape), **words)
     size = per_axis("input_size", input_size, spec.rank, minimum=0)
     options = Options(accumulate, out, backend, threads)
     return engine.input_grad(dy, w, None, size, spec, options)
@@ -237,7 +237,7 @@ def conv_vjp(
     (array([[ 1,  1, -1, -1]]), array([[[3, 5, 7]]]), array([2]))
     """
     x, w, dy = as_array("x", x), as_array("w", w), as_array("dy", dy)
-    spec = ConvSpec.of(rank_of("w", w), **words)
+    spec = ConvSpec.of(rank_of("w", w.shape), **words)
     options = Options(accumulate, None, backend, threads)
     size = engine.channels_first("x", x, spec).shape[-spec.rank :]
     dw = engine.weight_grad(x, dy, w.shape[2:], spec, options)
@@ -308,14 +308,14 @@ def separable_conv(
     return engine.forward(middle, mixing, optional("bias", bias), mixer, options)
 
 
-def rank_of(name: str, w: Array) -> int:
+def rank_of(name: str, shape: tuple[int, ...]) -> int:
     """Number of spatial axes of weights ``(K, C/groups, *kernel)``."""
-    if w.ndim < 3:
+    if len(shape) < 3:
         raise ShapeError(
-            f"`{name}` (shape {w.shape}) has {w.ndim} axes",
+            f"`{name}` (shape {shape}) has {len(shape)} axes",
             "weights have the shape (K, C/groups, *kernel), with at least one kernel axis",
         )
-    return w.ndim - 2
+    return len(shape) - 2
 
 
 def optional(name: str, value: ArrayLike | None) -> Array | None:
@@ -327,7 +327,7 @@ def depthwise_spec(x: Array, w: Array, words: Words, name: str = "w") -> ConvSpe
     """The spec with one group per channel of x."""
     if "groups" in words:
         raise WordError("`groups` is always the number of channels here", "leave the word out")
-    plain = ConvSpec.of(rank_of(name, w), **words)
+    plain = ConvSpec.of(rank_of(name, w.shape), **words)
     channels = engine.channels_first("x", x, plain).shape[-plain.rank - 1]
     if w.shape[1] != 1 or not channels or len(w) % channels:
         raise ShapeError(

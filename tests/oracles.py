@@ -1,9 +1,9 @@
-"""The convolution a second time, by its definition, and how far rounding may take one from it.
+"""The convolution and its gradients a second time, by the definition.
 
-Nothing here is imported from convref, and nothing is shared with it: the input is spread out, padded
-by np.pad and cropped axis by axis; each tap is a strided slice of that; padding words are resolved
-by the formulas in TensorFlow's documentation. Any dtype that np.einsum takes will do, so the same
-lines serve as exact integers and as longdouble references.
+Nothing here is imported from convref, and nothing is shared with it: the input is spread out,
+padded by np.pad and cropped axis by axis; each tap is a strided slice of that; padding words are
+resolved by the formulas in TensorFlow's documentation. Any dtype that np.einsum takes will do, so
+the same lines serve as exact integers and as longdouble references.
 """
 
 from collections.abc import Iterator

@@ -22,17 +22,33 @@ PADDING_WORDS = ("valid", "same", "same_lower", "causal")
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 LAYOUTS = ("channels_first", "channels_last")
 LONGEST_KERNEL = {1: 5, 2: 3, 3: 3, 4: 2}
-MOST_SURPLUS = {1: 6, 2: 3, 3: 2, 4: 1}
-MOST_PRODUCTS = 3000
 LARGEST_VALUE = 4
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large problems get."""
+
+    products: int
+    """Most products in the whole convolution; cells of the input, too."""
+    channels: int
+    """Most input, and most output, channels in a group."""
+    surplus: tuple[int, int, int, int]
+    """Most input positions beyond the smallest size, for ranks 1 to 4."""
+
+
+SMALL = Scale(products=3000, channels=3, surplus=(6, 3, 2, 1))
+"""Small enough for loops in Python."""
+LARGE = Scale(products=1_000_000, channels=40, surplus=(50, 14, 6, 3))
+"""Large enough to fill vectors, tiles and threads, and to leave remainders of them."""
 
 
 @dataclass(frozen=True)
 class Problem:
     """Arrays and words that fit each other, in the layout that the words name.
 
-    The values are integers of at most LARGEST_VALUE, so every sum of MOST_PRODUCTS of their
-    products is exact in float32 too.
+    The values are integers of at most LARGEST_VALUE, so sums of as many products as any Scale has
+    are exact in float32 too.
     """
 
     x: Array
@@ -154,6 +170,7 @@ def problems(
     modes: tuple[str, ...] = PADDING_MODES,
     layouts: tuple[str, ...] = LAYOUTS,
     spread_out: bool = True,
+    scale: Scale = SMALL,
 ) -> Problem:
     """Any convolution of rank 1 to 4."""
     rank = draw(st.integers(1, 4) if ranks is None else ranks)
@@ -166,11 +183,13 @@ def problems(
     mode = draw(st.sampled_from(modes))
 
     least = map(smallest_size, oracles.per_axis(padding, rank), windows, step)
-    surplus = draw(entries(rank, MOST_SURPLUS[rank], least=0))
+    surplus = draw(entries(rank, scale.surplus[rank - 1], least=0))
     size = tuple(
         max(fewest, mode != "zeros") + more for fewest, more in zip(least, surplus, strict=True)
     )
-    groups, inside, multiplier = (draw(st.integers(1, most)) for most in (3, 2, 3))
+    groups, inside, multiplier = (
+        draw(st.integers(1, most)) for most in (3, scale.channels, scale.channels)
+    )
     channels, filters = groups * inside, groups * multiplier
     words = {
         "stride": draw(spelled(stride)),
@@ -183,8 +202,8 @@ def problems(
     }
     batch = draw(batches())
     output = oracles.plan(size, kernel, words).output
-    assume(prod(batch) * filters * inside * prod(kernel) * prod(output) <= MOST_PRODUCTS)
-    assume(prod(batch) * channels * prod(size) <= MOST_PRODUCTS)
+    assume(prod(batch) * filters * inside * prod(kernel) * prod(output) <= scale.products)
+    assume(prod(batch) * channels * prod(size) <= scale.products)
 
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 

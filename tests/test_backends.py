@@ -11,7 +11,6 @@ from messages import refused
 
 import convref
 from convref import MissingExtraError, WordError
-
 from convref.kernels import im2col, naive
 
 choice = import_module("convref.backends")  # as an attribute of convref, the function hides it

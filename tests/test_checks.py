@@ -227,10 +227,16 @@ def test_a_bias_of_the_same_kind_is_converted() -> None:
 
 
 def test_gradients_of_an_x_that_w_does_not_take() -> None:
-    with pytest.raises(ShapeError, match="^conv_vjp: "):
+    with pytest.raises(ShapeError, match=r"^conv_vjp: "):
         convref.conv_vjp(ones(1, 4, 5), ones(2, 3, 3), ones(1, 2, 3))
 
 
 def test_groups_of_a_transposed_convolution_divide_its_input_channels() -> None:
     with pytest.raises(ShapeError, match=r"^conv_transpose: .* 4 input channels .* use 1, 2 or 4$"):
         convref.conv_transpose(ones(4, 5), ones(4, 1, 3), groups=3)
+
+
+def test_output_sizes_that_are_offered_exist() -> None:
+    """The smallest sizes that convolve back would be -1 and 0 here; only 1 can be had."""
+    with pytest.raises(ShapeError, match=r"^conv_transpose: .*; use 1$"):
+        convref.conv_transpose(ones(1, 2), ones(1, 1, 2), stride=3, padding=3, output_size=99)

@@ -36,7 +36,7 @@ def ones(*shape: int, dtype: str = "float64") -> np.ndarray[Any, Any]:
     return np.ones(shape, dtype)
 
 
-@pytest.mark.parametrize("name", ("bool", *INTEGERS, *FLOATS))
+@pytest.mark.parametrize("name", ["bool", *INTEGERS, *FLOATS])
 def test_result_has_the_dtype_of_its_operands(backend: str, name: str) -> None:
     x, w, dy = (ones(*shape, dtype=name) for shape in ((1, 5), (1, 1, 2), (1, 4)))
     y = conv(x, w, ones(1, dtype=name), backend=backend)
@@ -123,7 +123,7 @@ def test_int32_sums_wrap(backend: str) -> None:
 
 @pytest.mark.parametrize("wide", ["complex64", "complex128"])
 def test_real_sums_are_not_taken_in_complex(wide: str) -> None:
-    with pytest.raises(DtypeError, match="^conv: `accumulate`"):
+    with pytest.raises(DtypeError, match=r"^conv: `accumulate`"):
         conv(ones(1, 4), ones(1, 1, 2), accumulate=wide)
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import in_layout
-from strategies import Problem, problems, reals
+from strategies import LARGE, Problem, problems, reals
 
 from convref import conv, conv_input_grad, conv_vjp, conv_weight_grad
 
@@ -177,4 +177,16 @@ def test_bits_do_not_depend_on_threads(
     for threads in (2, 3, 4, 7):
         shared = conv(x, w, threads=threads, **how), *conv_vjp(x, w, y, threads=threads, **how)
         for one, many in zip(alone, shared, strict=True):
+            np.testing.assert_array_equal(one, many, strict=True)
+
+
+@settings(max_examples=4 * settings.default.max_examples)
+@given(p=problems(scale=LARGE), seed=SEEDS, threads=st.sampled_from((2, 3, 4, 7)))
+def test_bits_of_any_problem_do_not_depend_on_threads(p: Problem, seed: int, threads: int) -> None:
+    real, how = p.with_reals(seed, np.float32), {**p.words, "backend": "numba"}
+    for run in (
+        lambda n: (conv(real.x, real.w, threads=n, **how),),
+        lambda n: conv_vjp(real.x, real.w, real.dy, threads=n, **how),
+    ):
+        for one, many in zip(run(1), run(threads), strict=True):
             np.testing.assert_array_equal(one, many, strict=True)

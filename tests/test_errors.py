@@ -41,9 +41,9 @@ def test_the_outermost_verb_names_the_message() -> None:
     def outer() -> None:
         inner()
 
-    with pytest.raises(convref.ShapeError, match="^inner: rule$"):
+    with pytest.raises(convref.ShapeError, match=r"^inner: rule$"):
         inner()
-    with pytest.raises(convref.ShapeError, match="^outer: rule$"):
+    with pytest.raises(convref.ShapeError, match=r"^outer: rule$"):
         outer()
 
 

@@ -213,7 +213,7 @@ def test_names_for_a_rank(named: str, general: Callable[..., Array], rank: int) 
     words = {"stride": 2, "padding": "same"}
     same(checked(x, w, [1, 2], **words), general(x, w, [1, 2], **words))
     for other in {1, 2, 3} - {rank}:
-        with pytest.raises(convref.ShapeError, match=f"^{named}{rank}d: `w` .* not {rank}; "):
+        with pytest.raises(convref.ShapeError, match=rf"^{named}{rank}d: `w` .* not {rank}; "):
             checked(np.ones((2, *[5] * other)), np.ones((2, 2, *[3] * other)))
 
 

@@ -141,7 +141,7 @@ def test_cropped_to_nothing() -> None:
 
 @pytest.mark.parametrize("word", ["same", "same_lower", "causal", "valid"])
 def test_words_add_nothing_to_no_input(word: str) -> None:
-    with pytest.raises(ShapeError, match="^conv: the output would be empty along spatial axis 0"):
+    with pytest.raises(ShapeError, match=r"^conv: the output would be empty along spatial axis 0"):
         conv(np.ones((1, 0)), np.ones((1, 1, 3)), padding=word)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import oracles
 import pytest
 from hypothesis import given, settings
-from strategies import Problem, problems
+from strategies import LARGE, Problem, problems
 
-from convref import Geometry, conv, conv_input_grad, conv_vjp, conv_weight_grad
+from convref import Geometry, backends, conv, conv_input_grad, conv_vjp, conv_weight_grad
 from convref.backends import kernels
 
 Array = np.ndarray[Any, Any]
@@ -52,6 +52,22 @@ def test_the_trilinear_form_three_ways(backend: str, p: Problem) -> None:
     dx, dw, db = conv_vjp(p.x, p.w, p.dy, backend=backend, **p.words)
     assert np.vdot(p.dy, y) == np.vdot(dx, p.x) == np.vdot(dw, p.w)
     same(db, p.channels_first(p.dy).sum((*range(len(p.batch)), *range(-p.rank, 0))))
+
+
+@pytest.mark.parametrize("backend", backends()[1:])  # the first is too slow for so many products
+@pytest.mark.parametrize("dtype", ["int64", "float32", "float64", "complex64"])
+@thoroughly
+@given(p=problems(scale=LARGE))
+def test_many_channels_and_positions(backend: str, dtype: str, p: Problem) -> None:
+    """Exact in every dtype, for the values are small integers."""
+    q = p.astype(dtype)
+    dx, dw, _ = conv_vjp(q.x, q.w, q.dy, backend=backend, **p.words)
+    for actual, expected in (
+        (conv(q.x, q.w, backend=backend, **p.words), oracles.forward(p.x, p.w, **p.words)),
+        (dx, oracles.input_grad(p.dy, p.w, p.input_size, **p.words)),
+        (dw, oracles.weight_grad(p.x, p.dy, p.kernel, **p.words)),
+    ):
+        same(actual, expected.astype(dtype))
 
 
 @given(p=problems())

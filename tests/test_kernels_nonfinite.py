@@ -1,7 +1,5 @@
 """NaN and infinity go exactly where the windows take them; zero padding is literal."""
 
-from typing import Any
-
 import numpy as np
 import oracles
 import pytest

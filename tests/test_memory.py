@@ -64,26 +64,28 @@ def test_says_how_many_bytes(call: Callable[[], Any], message: str) -> None:
         call()
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda: convref.conv(ROW, TAPS, padding=HUGE),
-        lambda: convref.conv(ROW, TAPS, padding=HUGE, stride=HUGE),
-        lambda: convref.conv(ROW, TAPS, padding=10**400),
-        lambda: convref.conv(np.broadcast_to(1.0, (HUGE, 1, 4)), TAPS),
-        lambda: convref.conv(np.broadcast_to(1.0, (1, HUGE)), TAPS, stride=HUGE),
-        lambda: convref.conv(ROW.astype("i1"), TAPS.astype("i1"), padding=HUGE),
-        lambda: convref.conv_transpose(ROW, TAPS, stride=HUGE),
-        lambda: convref.conv_input_grad(np.ones((1, 1)), TAPS, HUGE, stride=HUGE),
-        lambda: convref.conv_weight_grad(ROW, np.ones((1, 1)), (HUGE,), padding=HUGE // 2 - 2),
-        lambda: convref.conv_matrix(TAPS, HUGE, stride=HUGE),
-        lambda: convref.conv_matrix(TAPS, 4, stride=HUGE, padding=HUGE),
-        lambda: convref.col2im(np.ones((2, 1)), HUGE, (2,), stride=HUGE),
-    ],
-)
-def test_sizes_that_no_machine_holds(call: Callable[[], Any]) -> None:
+TOO_LARGE = {
+    "padding": lambda: convref.conv(ROW, TAPS, padding=HUGE),
+    "padding, few positions": lambda: convref.conv(ROW, TAPS, padding=HUGE, stride=HUGE),
+    "more padding than floats reach": lambda: convref.conv(ROW, TAPS, padding=10**400),
+    "batch": lambda: convref.conv(np.broadcast_to(1.0, (HUGE, 1, 4)), TAPS),
+    "a broadcast input": lambda: convref.conv(np.broadcast_to(1.0, (1, HUGE)), TAPS, stride=HUGE),
+    "int8": lambda: convref.conv(ROW.astype("i1"), TAPS.astype("i1"), padding=HUGE),
+    "transposed stride": lambda: convref.conv_transpose(ROW, TAPS, stride=HUGE),
+    "input size": lambda: convref.conv_input_grad(np.ones((1, 1)), TAPS, HUGE, stride=HUGE),
+    "kernel size": lambda: convref.conv_weight_grad(
+        ROW, np.ones((1, 1)), (HUGE,), padding=HUGE // 2 - 2
+    ),
+    "matrix": lambda: convref.conv_matrix(TAPS, HUGE, stride=HUGE),
+    "matrix of padding": lambda: convref.conv_matrix(TAPS, 4, stride=HUGE, padding=HUGE),
+    "columns": lambda: convref.col2im(np.ones((2, 1)), HUGE, (2,), stride=HUGE),
+}
+
+
+@pytest.mark.parametrize("what", TOO_LARGE)
+def test_sizes_that_no_machine_holds(what: str) -> None:
     with pytest.raises(TooLargeError, match=r"would need \d+ bytes"):
-        call()
+        TOO_LARGE[what]()
 
 
 @pytest.mark.usefixtures("small_machine")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from ml_dtypes import bfloat16
 from messages import refused
+from ml_dtypes import bfloat16
 from scipy.sparse import csr_array
 from strategies import Problem, problems
 
@@ -42,15 +42,10 @@ def test_keeps_the_dtype_of_the_weights(name: str) -> None:
     assert conv_matrix(np.ones((1, 1, 2), name), 3).dtype.name == name
 
 
-@pytest.mark.parametrize("dtype", ["float16", bfloat16, "longdouble"])
-def test_a_dtype_that_scipy_or_convref_has_not(dtype: Any) -> None:
-    """Widened, or refused by convref: never a SciPy traceback."""
-    try:
-        matrix = conv_matrix(np.ones((1, 1, 2), dtype), 3)
-    except DtypeError as error:
-        assert str(error).startswith("conv_matrix: ")
-    else:
-        np.testing.assert_array_equal(matrix.toarray(), [[1, 1, 0], [0, 1, 1]])
+@pytest.mark.parametrize("dtype", ["float16", bfloat16])
+def test_a_dtype_that_scipy_has_not(dtype: Any) -> None:
+    with pytest.raises(DtypeError, match=r"^conv_matrix: "):
+        conv_matrix(np.ones((1, 1, 2), dtype), 3)
 
 
 def test_weights_in_the_other_byte_order() -> None:

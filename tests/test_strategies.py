@@ -9,11 +9,12 @@ import oracles
 import pytest
 from hypothesis import Phase, given, settings
 from strategies import (
+    LARGE,
     LARGEST_VALUE,
     LAYOUTS,
-    MOST_PRODUCTS,
     PADDING_MODES,
     PADDING_WORDS,
+    SMALL,
     Problem,
     problems,
 )
@@ -132,13 +133,27 @@ def test_problems_are_valid(sample: list[Problem]) -> None:
 
 
 def test_sums_are_exact_in_float32(sample: list[Problem]) -> None:
-    assert MOST_PRODUCTS * LARGEST_VALUE**2 < 2**24
+    assert max(SMALL.products, LARGE.products) * LARGEST_VALUE**2 < 2**24
     for problem in sample[:100]:
         exact = oracles.forward(problem.x, problem.w, **problem.words)
         single = problem.astype(np.float32)
         np.testing.assert_array_equal(
             exact, oracles.forward(single.x, single.w, **single.words), strict=False
         )
+
+
+def test_large_problems_have_many_channels_and_positions() -> None:
+    sizes = []
+
+    @settings(max_examples=200, phases=[Phase.generate])
+    @given(problems(scale=LARGE))
+    def collect(p: Problem) -> None:
+        sizes.append((p.w.shape[1], len(p.w) // p.groups, prod(p.plan.output)))
+
+    collect()
+    for most in zip(*sizes, strict=True):
+        assert sum(count > 20 for count in most) >= FEWEST
+        assert sum(count < 8 for count in most) >= FEWEST
 
 
 def test_real_values_differ_in_magnitude() -> None:

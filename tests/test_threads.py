@@ -145,7 +145,7 @@ def test_at_least_one_thread(count: int) -> None:
 @pytest.mark.usefixtures("default_threads")
 def test_not_a_number_of_threads(backend: str, count: Any) -> None:
     """Checked by every back end, whether it uses threads or not."""
-    with pytest.raises(WordError, match="^conv: `threads`"):
+    with pytest.raises(WordError, match=r"^conv: `threads`"):
         convref.conv([[1]], [[[1]]], threads=count, backend=backend)
     with pytest.raises(WordError, match="`count`"):
         set_num_threads(count)

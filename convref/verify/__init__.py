@@ -61,7 +61,10 @@ def sums_in(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> str:
     """Name of the dtype that products are summed in: as declared, or as `conv` does."""
     if accumulate is None:
         return accumulator(dtype, None).name
-    name = accumulate if isinstance(accumulate, str) else np.dtype(accumulate).name
+    try:  # bfloat16 is a dtype that NumPy knows only by its string
+        name = accumulate if isinstance(accumulate, str) else np.dtype(accumulate).name
+    except TypeError:
+        name = ""
     if name not in (*FORMATS, "int32", "int64"):
         raise WordError(
             f"`accumulate` (={accumulate!r}) is not a dtype that sums are taken in",

@@ -55,7 +55,8 @@ def ulp(magnitude: Real, dtype: str) -> Real:
     if dtype not in FORMATS:
         return np.ones(magnitude.shape)
     form = FORMATS[dtype]
-    exponent = np.maximum(np.frexp(magnitude)[1] - 1, form.min_exponent)
+    exponent = np.where(magnitude > 0, np.frexp(magnitude)[1] - 1, form.min_exponent)
+    exponent = np.maximum(exponent, form.min_exponent)
     distance: Real = np.ldexp(1.0, exponent - form.precision + 1)
     return distance
 

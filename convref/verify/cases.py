@@ -69,7 +69,7 @@ def read_case(path: Path) -> Case:
     """The case in a user's file; raise FileError where it can't be used.
 
     Besides the geometry, its words may say ``kind``, ``accumulate`` and ``dtype`` (for bfloat16,
-    which .npz files hold as uint16 or as raw bytes).
+    which .npz files hold as uint16, or as raw bytes where ml_dtypes was used).
     """
     if not path.is_file():
         raise FileError(f"there is no file {path}", "check the path")
@@ -88,9 +88,13 @@ def read_case(path: Path) -> Case:
     kind = words.pop("kind", "forward")
     if kind not in ("forward", "transpose"):
         raise FileError(f"`kind` (={kind!r}) in {path} is unknown", "use forward or transpose")
-    dtype = words.pop("dtype", arrays[outputs[0]].dtype)
-    if arrays[outputs[0]].dtype == "V2":  # how ml_dtypes' bfloat16 comes back from a file
-        dtype = "bfloat16"
+    stored = arrays[outputs[0]].dtype
+    dtype = words.pop("dtype", "bfloat16" if stored == "V2" else stored.name)
+    if dtype not in ("bfloat16", stored.name):
+        raise FileError(
+            f"`dtype` (={dtype!r}) in {path} is not that of `{outputs[0]}`, {stored}",
+            "leave it out, or say bfloat16 for arrays that hold its bits",
+        )
     return case_of(
         arrays,
         name=path.stem,
@@ -99,7 +103,7 @@ def read_case(path: Path) -> Case:
         configuration=str(path),
         operator="transpose" if kind == "transpose" else "conv",
         kind=kind,
-        dtype=str(dtype),
+        dtype=dtype,
         words=words,
     )
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from convref import engine
 from convref.engine import Options
 from convref.errors import WordError
-from convref.functional import conv, conv_input_grad, conv_transpose, conv_weight_grad
+from convref.functional import conv, conv_input_grad, conv_transpose, conv_weight_grad, rank_of
 from convref.spec import ConvSpec, Words
 
 Array = NDArray[Any]
@@ -35,24 +35,21 @@ def reference(
 
     Floats are summed in float64, float64 itself in long double, integers in int64.
     """
-    check_kind(kind, bias, words)
-    value = compute(kind, shape, widened(x), widened(w), words)
-    magnitude = compute(kind, shape, absolute(x), absolute(w), words)
-    terms = number_of_terms(kind, shape, x, w, words)
+    spec = check(kind, shape, w, bias, words)
+    value = compute(kind, shape, widened(x), widened(w), spec, words)
+    magnitude = compute(kind, shape, absolute(x), absolute(w), spec, words)
+    terms = number_of_terms(kind, shape, x, w, spec)
     if bias is not None:
-        spec = ConvSpec.of(w.ndim - 2, layout=words.get("layout", "channels_first"))
         engine.add_bias(engine.channels_first("y", value, spec), widened(bias), spec)
         engine.add_bias(engine.channels_first("y", magnitude, spec), absolute(bias), spec)
         terms += 1
     return Reference(value, magnitude, terms)
 
 
-def compute(kind: str, shape: Shape, x: Array, w: Array, words: Words) -> Array:
+def compute(kind: str, shape: Shape, x: Array, w: Array, spec: ConvSpec, words: Words) -> Array:
     """The output of this kind, from the operands in the order that `verify` takes them."""
     if kind == "weight_grad":
         return conv_weight_grad(x, w, shape[2:], backend="numpy", **words)
-    layout = words.get("layout", "channels_first")
-    spec = ConvSpec.of(w.ndim - 2, layout=layout)
     if kind == "bias_grad":
         return engine.bias_grad(x, spec, Options())
     if kind == "forward":
@@ -63,12 +60,13 @@ def compute(kind: str, shape: Shape, x: Array, w: Array, words: Words) -> Array:
     return conv_transpose(x, w, output_size=sizes, backend="numpy", **words)  # type: ignore[misc]
 
 
-def number_of_terms(kind: str, shape: Shape, x: Array, w: Array, words: Words) -> int:
+def number_of_terms(kind: str, shape: Shape, x: Array, w: Array, spec: ConvSpec) -> int:
     """How many products each element sums, at most."""
     if kind == "forward":
         return prod(w.shape[1:])
     if kind in ("transpose", "input_grad"):
-        return w.size // max(1, w.shape[1]) // words.get("groups", 1)
+        per_channel: int = w.size // max(1, w.shape[1])
+        return per_channel // spec.groups
     dy = w if kind == "weight_grad" else x
     # Batch times positions: all of dy but its channels.
     return int(dy.size) // max(1, shape[0])
@@ -90,8 +88,8 @@ def absolute(array: Array) -> NDArray[np.float64]:
     return result
 
 
-def check_kind(kind: str, bias: Array | None, words: Words) -> None:
-    """Check that the kind is known and takes the bias and the words that came with it."""
+def check(kind: str, shape: Shape, w: Array, bias: Array | None, words: Words) -> ConvSpec:
+    """The words as a spec; raise WordError where the kind doesn't take them, or the bias."""
     if kind not in KINDS:
         raise WordError(f"`kind` (={kind!r}) is unknown", f"use one of {', '.join(KINDS)}")
     if bias is not None and kind not in ("forward", "transpose"):
@@ -99,3 +97,5 @@ def check_kind(kind: str, bias: Array | None, words: Words) -> None:
     for word in ("input_dilation", "padding_mode"):
         if kind == "transpose" and word in words:
             raise WordError(f"`kind` (='transpose') has no `{word}`", "leave it out")
+    weights = ("output", shape) if kind == "weight_grad" else ("w", w.shape)
+    return ConvSpec.of(rank_of(*weights), **words)

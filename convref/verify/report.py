@@ -96,10 +96,11 @@ def errors(output: Array, true: Reference, bound: Real, dtype: str, accumulate: 
     same = (output == true.value) | (np.isnan(output) & np.isnan(true.value))
     distance = np.where(same, 0, abs(output - true.value)).astype(np.float64)
     distance[np.isnan(distance)] = np.inf
-    in_reach = (true.magnitude + bound >= overflow(accumulate)) | (
-        abs(true.value) + bound >= overflow(dtype)
-    )
-    return np.where(~np.isfinite(output) & np.isfinite(true.value) & in_reach, 0, distance)
+    in_sums = true.magnitude + bound >= overflow(accumulate)
+    in_storing = np.isinf(output) & (abs(true.value) + bound >= overflow(dtype))
+    same_side = (output.real > 0) == (true.value.real > 0)
+    honest = ~np.isfinite(output) & (in_sums | in_storing & same_side)
+    return np.where(honest & np.isfinite(true.value), 0, distance)
 
 
 def correctly_rounded(output: Array, value: Array, dtype: str) -> bool:

@@ -5,6 +5,7 @@ takes a range of units of work; `share` spreads the units over the threads.
 """
 
 from functools import partial
+from math import gcd
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -64,9 +65,13 @@ def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     if w.shape[1] < DENSE_FROM:
         share(partial(thin.input_grad, *arrays, *row(geometry)), N * G * C)
         return
-    block = pieces(N * G, C)
+    rows, lanes = tile_shape(y.itemsize)
+    # Whole tiles of rows (c, t): where a tile begins decides the order in which a cell's sum is
+    # taken, and that must not depend on the number of threads.
+    whole = rows // gcd(rows, geometry.taps.size)
+    block = whole * ceil(pieces(N * G, C), whole)
     units = N * G * ceil(C, block)
-    share(partial(dense.input_grad, *arrays, *tile_shape(y.itemsize), block), units)
+    share(partial(dense.input_grad, *arrays, rows, lanes, block), units)
 
 
 def row(geometry: Geometry) -> tuple[int, int]:

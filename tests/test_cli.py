@@ -1,0 +1,153 @@
+"""The command line, as a person or a program meets it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import convref
+
+HEADINGS = ["framework", "operator", "cases", "outputs", "bound used", "ULP", "verdict"]
+X, W = np.ones((1, 2, 9), np.float32), np.ones((3, 2, 2), np.float32)
+Y = np.full((1, 3, 8), 4, np.float32)
+
+
+def run(*arguments, **environment):
+    """The command in a process of its own: exit code, output, messages."""
+    done = subprocess.run(
+        [sys.executable, "-m", "convref", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", **environment},
+        cwd=Path(convref.__file__).parents[1],
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(**arrays):
+        path = tmp_path / "mine.npz"
+        np.savez(path, **arrays)
+        return path
+
+    return save
+
+
+def test_verify_judges_the_corpus():
+    code, output, messages = run("verify")
+    assert code == 0
+    assert messages == ""
+    header, *lines, closing = output.splitlines()
+    assert re.split(r"\s{2,}", header.strip()) == HEADINGS
+    assert {line.split()[0] for line in lines} == {"PyTorch", "TensorFlow", "Keras", "JAX", "ONNX"}
+    assert all(line.rstrip().endswith("within bound") for line in lines)
+    assert (
+        closing == "all 695 outputs are legitimate: within the rounding bound, element by element"
+    )
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_the_table_fits_the_terminal(columns):
+    _, output, _ = run("verify", COLUMNS=columns)
+    assert max(map(len, output.splitlines())) <= int(columns)
+
+
+def test_verify_prints_json():
+    code, output, _ = run("verify", "--json")
+    values = json.loads(output)
+    assert code == 0
+    assert values["ok"] is True
+    assert len(values["cases"]) >= 150
+    assert {"framework", "operator", "cases", "outputs", "bound_used", "ulp", "verdict"} == set(
+        values["summary"][0]
+    )
+
+
+def test_verify_a_good_file(saved):
+    code, output, _ = run("verify", saved(x=X, w=W, y=Y))
+    assert code == 0
+    assert "exact" in output
+
+
+def test_verify_a_wrong_file(saved):
+    path = saved(x=X, w=W, y=Y + 1)
+    code, output, _ = run("verify", path)
+    assert code == 1
+    assert output.splitlines()[-1] == "wrong: mine, conv y"
+    code, output, _ = run("verify", path, "--json")
+    assert code == 1
+    assert json.loads(output)["cases"][0]["outputs"]["y"]["verdict"] == "wrong"
+
+
+def test_verify_a_file_of_the_wrong_shape(saved):
+    code, output, _ = run("verify", saved(x=X, w=W, y=Y[..., 1:]))
+    assert code == 1
+    expected = "y: the output has the shape (1, 3, 7); these words give (1, 3, 8)"
+    assert output.splitlines()[-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ('{"strides": 2}', "there is no word `strides`; did you mean `stride`?"),
+        ('{"groups": 3}', "must divide the 2 input channels"),
+        ('{"dtype": "float8"}', "`dtype` (='float8')"),
+        ('{"accumulate": 3}', "`accumulate` (=3)"),
+    ],
+)
+def test_a_file_that_cannot_be_used(saved, words, message):
+    code, output, messages = run("verify", saved(x=X, w=W, y=Y, words=words))
+    assert (code, output) == (2, "")
+    assert messages.startswith("convref: ")
+    assert message in messages
+    assert len(messages.splitlines()) == 1
+
+
+def test_a_file_that_is_not_there():
+    code, _, messages = run("verify", "no-such-file.npz")
+    assert code == 2
+    assert messages == "convref: there is no file no-such-file.npz; check the path\n"
+
+
+def test_info():
+    code, output, _ = run("info", "--json")
+    facts = json.loads(output)
+    assert code == 0
+    assert facts["numpy"] == np.__version__
+    assert {"convref", "python", "numba", "backend", "threads", "vectors", "kernels"} <= set(facts)
+    assert run("info")[1].splitlines()[2].split() == ["numpy", np.__version__]
+
+
+def test_warmup():
+    code, output, _ = run("warmup")
+    assert code == 0
+    assert output.startswith("kernels ready after ")
+
+
+def test_an_unknown_back_end_in_the_environment():
+    code, _, messages = run("info", CONVREF_BACKEND="cuda")
+    assert code == 2
+    assert "`CONVREF_BACKEND` (='cuda') is not a back end" in messages
+
+
+def test_without_the_extra_it_says_what_to_install():
+    script = "import sys; sys.modules['typer'] = None; from convref.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "convref: the package typer is not installed; pip install 'convref[cli]'\n"
+    )
+
+
+def test_no_arguments_show_the_commands():
+    _, output, messages = run()
+    assert all(command in output + messages for command in ("verify", "info", "warmup"))
