@@ -12,6 +12,16 @@ from convref.spec import ConvSpec
 Array = NDArray[Any]
 
 
+def rank_of(name: str, shape: tuple[int, ...]) -> int:
+    """Number of spatial axes of weights ``(K, C/groups, *kernel)``."""
+    if len(shape) < 3:
+        raise ShapeError(
+            f"`{name}` (shape {shape}) has {len(shape)} axes",
+            "weights have the shape (K, C/groups, *kernel), with at least one kernel axis",
+        )
+    return len(shape) - 2
+
+
 def divide(name: str, array: Array, which: str, channels: int, spec: ConvSpec) -> None:
     """Check that the groups divide the channels of an array."""
     if channels % spec.groups or not channels:

@@ -33,7 +33,7 @@ from typing import Any, TypeVar, Unpack, cast
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convref import engine
-from convref.checks import check_transposed_channels, check_transposed_size
+from convref.checks import check_transposed_channels, check_transposed_size, rank_of
 from convref.dtypes import as_array
 from convref.engine import Options
 from convref.errors import ShapeError, WordError, verb
@@ -306,16 +306,6 @@ def separable_conv(
     mixer = ConvSpec.of(spec.rank, layout=spec.layout)
     options = Options(accumulate, out, backend, threads)
     return engine.forward(middle, mixing, optional("bias", bias), mixer, options)
-
-
-def rank_of(name: str, shape: tuple[int, ...]) -> int:
-    """Number of spatial axes of weights ``(K, C/groups, *kernel)``."""
-    if len(shape) < 3:
-        raise ShapeError(
-            f"`{name}` (shape {shape}) has {len(shape)} axes",
-            "weights have the shape (K, C/groups, *kernel), with at least one kernel axis",
-        )
-    return len(shape) - 2
 
 
 def optional(name: str, value: ArrayLike | None) -> Array | None:

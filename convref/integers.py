@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Iterable
-from typing import SupportsIndex, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from convref.errors import WordError
 
 def integer(name: str, value: object) -> int:
     """A Python int; booleans and floats are refused, for they are slips more often than meant."""
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool | np.bool_):
+    if type(value) is int:
+        return value
+    if hasattr(value, "__index__") and not isinstance(value, bool | np.bool_):
         try:
             return operator.index(value)
         except TypeError:  # an array of floats, or of several integers

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convref.checks import check_groups
+from convref.checks import check_groups, rank_of
 from convref.dtypes import as_array
 from convref.errors import MissingExtraError, verb
 from convref.geometry import bind
@@ -40,7 +40,7 @@ def conv_matrix(w: ArrayLike, input_size: Axes, **words: Unpack[Words]) -> "csr_
             "the package scipy is not installed", "pip install 'convref[sparse]'"
         ) from error
     w = as_array("w", w)
-    spec = ConvSpec.of(max(w.ndim - 2, 1), **words)
+    spec = ConvSpec.of(rank_of("w", w.shape), **words)
     check_groups(w, spec)
     size = per_axis("input_size", input_size, spec.rank, minimum=0)
     geometry = bind(spec, size, w.shape[2:])

@@ -14,6 +14,8 @@ from itertools import pairwise
 
 from convref.integers import per_axis
 
+WORTH_A_THREAD = 250_000
+"""Multiply-adds that take about as long as handing them to another thread."""
 CHUNKS_PER_THREAD = 4
 """Enough for threads to finish together on a busy machine, few enough to cost nothing."""
 
@@ -53,9 +55,12 @@ def using_threads(count: int | None) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def share(task: Callable[[int, int], object], units: int) -> None:
-    """Run ``task(start, stop)`` over all of ``range(units)``, shared among the threads."""
-    threads = min(num_threads(), units)
+def share(task: Callable[[int, int], object], units: int, macs: int) -> None:
+    """Run ``task(start, stop)`` over all of ``range(units)``, shared among the threads.
+
+    ``macs`` is the number of multiply-adds in all: a few are not worth a second thread.
+    """
+    threads = min(num_threads(), units, 1 + macs // WORTH_A_THREAD)
     if threads <= 1:
         task(0, units)
         return

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref import engine
+from convref.checks import rank_of
 from convref.engine import Options
 from convref.errors import WordError
-from convref.functional import conv, conv_input_grad, conv_transpose, conv_weight_grad, rank_of
+from convref.functional import conv, conv_input_grad, conv_transpose, conv_weight_grad
 from convref.spec import ConvSpec, Words
 
 Array = NDArray[Any]

@@ -30,40 +30,43 @@ ROW_TILES = 32
 def forward(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Fill y: gather a panel of columns, multiply it by the weights, store the tile."""
     N, G, K, P = y.shape
+    macs = y.size * w[0, 0].size
     arrays = (canvas, w, y, geometry.taps, geometry.origins)
     if K < DENSE_FROM:
         width, step = row(geometry)
         block = width * pieces(N * G, P // width)
         units = N * G * ceil(P, block)
-        share(partial(thin.forward, *arrays, width, step, block), units)
+        share(partial(thin.forward, *arrays, width, step, block), units, macs)
         return
     rows, lanes = tile_shape(y.itemsize)
     block = lanes * min(PANELS, pieces(N * G, ceil(P, lanes)))
     units = N * G * ceil(P, block)
     splits = min(ceil(K, rows), ceil(num_threads(), max(units, 1)))
-    share(partial(dense.forward, *arrays, rows, lanes, block, splits), units * splits)
+    share(partial(dense.forward, *arrays, rows, lanes, block, splits), units * splits, macs)
 
 
 def weight_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Fill w: multiply y by the columns, read where they lie on the canvas."""
     G, K, C, T = w.shape
+    macs = y.size * C * T
     arrays = (canvas, w, y, geometry.taps, geometry.origins)
     if K < DENSE_FROM:
-        share(partial(thin.weight_grad, *arrays, *row(geometry)), w.size)
+        share(partial(thin.weight_grad, *arrays, *row(geometry)), w.size, macs)
         return
     rows, lanes = tile_shape(y.itemsize)
     panels = ceil(K, lanes)
     block = rows * min(ROW_TILES, pieces(G * panels, ceil(C * T, rows)))
     units = G * panels * ceil(C * T, block)
-    share(partial(dense.weight_grad, *arrays, rows, lanes, block), units)
+    share(partial(dense.weight_grad, *arrays, rows, lanes, block), units, macs)
 
 
 def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Fill canvas: multiply the weights by y, add each row of the tile where its tap looked."""
     N, G, C, _ = canvas.shape
+    macs = y.size * w[0, 0].size
     arrays = (canvas, w, y, geometry.taps, geometry.origins)
     if w.shape[1] < DENSE_FROM:
-        share(partial(thin.input_grad, *arrays, *row(geometry)), N * G * C)
+        share(partial(thin.input_grad, *arrays, *row(geometry)), N * G * C, macs)
         return
     rows, lanes = tile_shape(y.itemsize)
     # Whole tiles of rows (c, t): where a tile begins decides the order in which a cell's sum is
@@ -71,7 +74,7 @@ def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     whole = rows // gcd(rows, geometry.taps.size)
     block = whole * ceil(pieces(N * G, C), whole)
     units = N * G * ceil(C, block)
-    share(partial(dense.input_grad, *arrays, rows, lanes, block), units)
+    share(partial(dense.input_grad, *arrays, rows, lanes, block), units, macs)
 
 
 def row(geometry: Geometry) -> tuple[int, int]:
