@@ -3,11 +3,14 @@
 Every run draws the same examples. `--hypothesis-profile=thorough` draws many more of them.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import settings
 
 import convref
+from convref import threads
 
 SEED = 1603_07285
 
@@ -31,6 +34,14 @@ def pytest_report_header() -> str:
 def backend(request: pytest.FixtureRequest) -> str:
     """Each back end that works here."""
     return request.param
+
+
+@pytest.fixture(scope="module")
+def eager_threads() -> Iterator[None]:
+    """Share even the smallest work among threads, in this module from here on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "WORTH_A_THREAD", 1)
+        yield
 
 
 @pytest.fixture

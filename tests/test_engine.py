@@ -150,6 +150,7 @@ def test_bits_do_not_depend_on_the_batch(
         np.testing.assert_array_equal(conv_input_grad(y[place], w, size, **words), dx[place])
 
 
+@pytest.mark.usefixtures("eager_threads")
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64"])
 @pytest.mark.parametrize(
     ("channels", "filters", "groups", "words"),
@@ -180,6 +181,7 @@ def test_bits_do_not_depend_on_threads(
             np.testing.assert_array_equal(one, many, strict=True)
 
 
+@pytest.mark.usefixtures("eager_threads")
 @settings(max_examples=4 * settings.default.max_examples)
 @given(p=problems(scale=LARGE), seed=SEEDS, threads=st.sampled_from((2, 3, 4, 7)))
 def test_bits_of_any_problem_do_not_depend_on_threads(p: Problem, seed: int, threads: int) -> None:

@@ -137,25 +137,28 @@ def test_bits_do_not_depend_on_the_number_of_threads(operator, filters):
 @uncompiled
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("depth", [0, 1, 5])
-def test_tile_product_is_a_matrix_product_at_any_offsets(dtype, depth):
+@pytest.mark.parametrize("fresh", [True, False])
+def test_tile_product_is_a_matrix_product_at_any_offsets(dtype, depth, fresh):
     rows_per_tile, lanes = micro.tile_shape(np.dtype(dtype).itemsize)
     random = np.random.default_rng(4)
-    a = random.integers(-9, 10, 400).astype(dtype)
-    b = random.integers(-9, 10, 3 + (depth + 1) * lanes).astype(dtype)
-    rows = random.integers(0, 150, rows_per_tile + 2)
-    steps = random.integers(0, 150, depth + 1)
-    tile = random.integers(-9, 10, rows_per_tile * lanes).astype(dtype)
-    left = a[7 + rows[2:, None] + steps[1:]]
-    expected = tile.reshape(rows_per_tile, lanes) + left @ b[3 : 3 + depth * lanes].reshape(
-        -1, lanes
+    a, b = random.integers(-9, 10, (2, 600)).astype(dtype)
+    rows, a_steps, b_steps = (
+        random.integers(0, 150, size) for size in (rows_per_tile, depth + 1, depth + 1)
     )
-    micro_call(a, 7, rows, 2, steps, 1, depth, b, 3, tile)
-    np.testing.assert_array_equal(tile.reshape(rows_per_tile, lanes), expected)
+    pitch = lanes + 3
+    out = random.integers(-9, 10, rows_per_tile * pitch).astype(dtype)
+    before = out.reshape(rows_per_tile, pitch).copy()
+    left = a[rows[:, None] + a_steps[:depth]]
+    right = b[b_steps[:depth, None] + np.arange(lanes)]
+    expected = before.copy()
+    expected[:, :lanes] = left @ right + (0 if fresh else before[:, :lanes])
+    multiply(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh)
+    np.testing.assert_array_equal(out.reshape(rows_per_tile, pitch), expected)
 
 
 @njit
-def micro_call(a, a0, rows, r0, steps, d0, depth, b, b0, tile):
-    micro.tile_product(a, a0, rows, r0, steps, d0, depth, b, b0, tile)
+def multiply(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
+    micro.tile_product(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh)
 
 
 @njit

@@ -54,6 +54,7 @@ def test_the_trilinear_form_three_ways(backend: str, p: Problem) -> None:
     same(db, p.channels_first(p.dy).sum((*range(len(p.batch)), *range(-p.rank, 0))))
 
 
+@pytest.mark.usefixtures("eager_threads")
 @pytest.mark.parametrize("backend", backends()[1:])  # the first is too slow for so many products
 @pytest.mark.parametrize("dtype", ["int64", "float32", "float64", "complex64"])
 @thoroughly

@@ -19,6 +19,9 @@ from convref import WordError
 from convref import threads as pool
 from convref.threads import num_threads, set_num_threads, share, using_threads
 
+MANY = 10**9
+"""Multiply-adds that are worth any number of threads."""
+
 
 @pytest.fixture
 def default_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,8 +33,28 @@ def default_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_unit_is_done_once(units: int, threads: int) -> None:
     done: list[int] = []
     with using_threads(threads):
-        share(lambda start, stop: done.extend(range(start, stop)), units)
+        share(lambda start, stop: done.extend(range(start, stop)), units, MANY)
     assert Counter(done) == Counter(range(units))
+
+
+def test_each_unit_is_done_once_however_threads_alternate() -> None:
+    """With the interpreter changing threads at every opportunity."""
+    done: list[int] = []
+
+    def task(start: int, stop: int) -> None:
+        done.extend(range(start, stop))
+        time.sleep(0)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-7)
+    try:
+        for _ in range(200):
+            done.clear()
+            with using_threads(8):
+                share(task, 32, MANY)
+            assert sorted(done) == list(range(32))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_as_many_threads_as_asked_for_work_at_once() -> None:
@@ -46,8 +69,15 @@ def test_as_many_threads_as_asked_for_work_at_once() -> None:
             barrier.wait()
 
     with using_threads(4):
-        share(task, 4)
+        share(task, 4, MANY)
     assert len(waited) == 4
+
+
+def test_a_little_work_stays_in_the_calling_thread() -> None:
+    calls: list[tuple[int, int, threading.Thread]] = []
+    with using_threads(4):
+        share(lambda *units: calls.append((*units, threading.current_thread())), 40, 100)
+    assert calls == [(0, 40, threading.current_thread())]
 
 
 @pytest.mark.parametrize("bad_unit", [0, 5, 39])
@@ -64,7 +94,7 @@ def test_an_error_comes_out_and_nobody_is_still_running(bad_unit: int) -> None:
             running.discard(start)
 
     with using_threads(4), pytest.raises(RuntimeError, match="unit on fire"):
-        share(task, 40)
+        share(task, 40, MANY)
     assert not running
 
 
@@ -73,10 +103,10 @@ def test_shares_within_shares_do_not_block() -> None:
 
     def outer(start: int, stop: int) -> None:
         with using_threads(3):
-            share(lambda lo, hi: done.extend(range(lo, hi)), 10)
+            share(lambda lo, hi: done.extend(range(lo, hi)), 10, MANY)
 
     with using_threads(4):
-        share(outer, 8)
+        share(outer, 8, MANY)
     assert set(Counter(done)) == set(range(10))
 
 
@@ -92,14 +122,25 @@ def test_many_python_threads_at_once(rng: np.random.Generator) -> None:
 
 FORK = """
 import os
+import threading
 import numpy as np
 import convref
+from convref.threads import share, using_threads
+
+
+def meet(parties=4):
+    barrier = threading.Barrier(parties, timeout=30)
+    with using_threads(parties):
+        share(lambda start, stop: barrier.wait(), parties, 10**9)
+
 
 x, w = np.ones((2, 8, 9, 9), np.float32), np.ones((8, 8, 3, 3), np.float32)
-convref.conv(x, w, threads=4)
+meet()
+convref.conv(x, w, threads=4, backend="numba")
 child = os.fork()
-y = convref.conv(x, w, threads=4)
+y = convref.conv(x, w, threads=4, backend="numba")
 assert (y == 72).all()
+meet()
 if child == 0:
     os._exit(7)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -108,7 +149,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(pool.os, "fork"), reason="no fork on this system")
 def test_a_forked_child_computes_too() -> None:
-    """The parent's helper threads do not exist in the child, which must not wait for them."""
+    """With as many threads as it asks for, though its parent's do not exist in it."""
     run = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK],
         capture_output=True,

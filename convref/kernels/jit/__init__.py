@@ -53,11 +53,20 @@ def weight_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     if K < DENSE_FROM:
         share(partial(thin.weight_grad, *arrays, *row(geometry)), w.size, macs)
         return
+    # Offsets of the rows (c, t) of the columns, and of the filters of y; of their positions.
+    columns = np.add.outer(np.arange(C) * canvas.shape[3], geometry.taps).ravel(), geometry.origins
+    filters = np.arange(K) * y.shape[3], np.arange(y.shape[3])
+    # The right operand is packed: the smaller one.
+    if C * T < K:
+        operands = (y, canvas, w, *filters, *columns, (C * T, 1))
+    else:
+        operands = (canvas, y, w, *columns, *filters, (1, C * T))
     rows, lanes = tile_shape(y.itemsize)
-    panels = ceil(K, lanes)
-    block = rows * min(ROW_TILES, pieces(G * panels, ceil(C * T, rows)))
-    units = G * panels * ceil(C * T, block)
-    share(partial(dense.weight_grad, *arrays, rows, lanes, block), units, macs)
+    left, right = len(operands[3]), len(operands[5])
+    panels = ceil(right, lanes)
+    block = rows * min(ROW_TILES, pieces(G * panels, ceil(left, rows)))
+    units = G * panels * ceil(left, block)
+    share(partial(dense.weight_grad, *operands, rows, lanes, block), units, macs)
 
 
 def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:

@@ -2,14 +2,15 @@
 
 The same gather, multiply and scatter as in im2col.py, but of one panel at a time: LANES positions
 (or filters) by a block of depth, packed side by side so that the micro-kernel can stream them. No
-more than that is ever unrolled. Work is cut into units that write to separate places; every sum
-is taken in one order, whatever unit, panel or lane it falls in.
+more than that is ever unrolled, and what lies side by side already is not even packed. Work is cut
+into units that write to separate places; every sum is taken in one order, whatever unit, panel or
+lane it falls in.
 
-| operator    | rows of a tile | lanes     | depth   | packed panel             |
-| ----------- | -------------- | --------- | ------- | ------------------------ |
-| forward     | filters        | positions | c, t    | gathered from the canvas |
-| weight_grad | c, t           | filters   | n, p    | y, transposed            |
-| input_grad  | c, t           | positions | filters | y; the tile is scattered |
+| operator    | rows of a tile | lanes         | depth   | result                    |
+| ----------- | -------------- | ------------- | ------- | ------------------------- |
+| forward     | filters        | positions     | c, t    | stored                    |
+| weight_grad | c, t / filters | filters / c,t | n, p    | stored, perhaps transposed |
+| input_grad  | c, t           | positions     | filters | scattered over the canvas |
 
 Rows and lanes past the last one are computed with the rest of a tile and not kept.
 """
@@ -22,12 +23,12 @@ from convref.kernels.jit.micro import tile_product
 
 DEPTH = 512
 """Numbers summed before a tile is written back: a panel of them stays in the L2 cache."""
-
-
 POSITIONS = 512
 """Positions of y packed at a time by input_grad; a multiple of every number of lanes."""
 LINE = 16
 """Numbers copied at a time when a matrix is transposed: about a cache line of them."""
+PACK_FROM = 8
+"""Tiles of rows that must share a panel for packing to pay where it is not needed."""
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -38,7 +39,8 @@ def forward(canvas, w, y, taps, origins, ROWS, LANES, block, splits, start, stop
     cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
     blocks = -(-P // block)
     per_split = -(-K // (splits * ROWS)) * ROWS
-    steps = np.arange(C * T)
+    steps, packed = np.arange(C * T), np.arange(DEPTH) * LANES
+    seen = (np.arange(C).reshape(-1, 1) * S + taps).ravel()  # the cell of row (c, t), less origin
     panels = np.empty(block * DEPTH, y.dtype)
     tile = np.empty(ROWS * LANES, y.dtype)
     rows = np.empty(ROWS, np.int64)
@@ -47,97 +49,118 @@ def forward(canvas, w, y, taps, origins, ROWS, LANES, block, splits, start, stop
         p_begin = unit // splits % blocks * block
         p_end = min(p_begin + block, P)
         ng = unit // splits // blocks
+        k_begin, k_end = split * per_split, min((split + 1) * per_split, K)
         for d in range(0, C * T, DEPTH):
             depth = min(DEPTH, C * T - d)
             for p in range(p_begin, p_end, LANES):
-                panel = (p - p_begin) * DEPTH
-                lanes = min(LANES, P - p)
-                gather(
-                    cells, ng * C * S, S, taps, d, depth, origins, p, lanes, panels, panel, LANES
-                )
-            for k in range(split * per_split, min((split + 1) * per_split, K), ROWS):
+                if not in_place(origins, p, P, LANES, k_end - k_begin, ROWS):
+                    panel, lanes = panels[(p - p_begin) * DEPTH :], min(LANES, P - p)
+                    gather(cells, ng * C * S, seen, d, depth, origins, p, lanes, panel, LANES)
+            for k in range(k_begin, k_end, ROWS):
+                count = min(ROWS, K - k)
                 for r in range(ROWS):
                     rows[r] = (ng % G * K + min(k + r, K - 1)) * C * T
                 for p in range(p_begin, p_end, LANES):
-                    panel = (p - p_begin) * DEPTH
-                    at, count, lanes = (ng * K + k) * P + p, min(ROWS, K - k), min(LANES, P - p)
-                    tile[:] = 0
-                    if d > 0:
-                        copy_tile(outputs, at, P, tile, 0, LANES, count, lanes)
-                    tile_product(weights, 0, rows, 0, steps, d, depth, panels, panel, tile)
-                    copy_tile(tile, 0, LANES, outputs, at, P, count, lanes)
+                    lanes = min(LANES, P - p)
+                    if in_place(origins, p, P, LANES, k_end - k_begin, ROWS):
+                        panel, panel_steps = cells[ng * C * S + load(origins, p) :], seen[d:]
+                    else:
+                        panel, panel_steps = panels[(p - p_begin) * DEPTH :], packed
+                    sums = outputs[(ng * K + k) * P + p :]
+                    if count == ROWS and lanes == LANES:
+                        tile_product(
+                            weights, rows, steps[d:], panel, panel_steps, depth, sums, P, d == 0
+                        )
+                    else:
+                        if d > 0:
+                            copy_tile(sums, P, tile, LANES, count, lanes)
+                        tile_product(
+                            weights, rows, steps[d:], panel, panel_steps, depth, tile, LANES, d == 0
+                        )
+                        copy_tile(tile, LANES, sums, P, count, lanes)
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def gather(cells, base, S, taps, d0, depth, origins, p, lanes, panels, at, LANES):
+def in_place(origins, p, P, LANES, filters, ROWS):
+    """Whether the positions from p on are a whole panel side by side, and packing would not pay."""
+    whole = p + LANES <= P and load(origins, p + LANES - 1) - load(origins, p) == LANES - 1
+    return whole and filters < PACK_FROM * ROWS
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def gather(cells, base, seen, d0, depth, origins, p, lanes, panel, LANES):
     """Pack rows d0 to d0 + depth of the columns of positions p to p + lanes."""
-    T, first = len(taps), load(origins, p)
+    first = load(origins, p)
     side_by_side = lanes == LANES and load(origins, p + LANES - 1) - first == LANES - 1
-    c, t = d0 // T, d0 % T
-    for row in range(at, at + depth * LANES, LANES):
-        cell = base + c * S + load(taps, t)
+    for d in range(depth):
+        cell = base + load(seen, d0 + d)
         if side_by_side:
             for lane in range(LANES):
-                store(panels, row + lane, load(cells, cell + first + lane))
+                store(panel, d * LANES + lane, load(cells, cell + first + lane))
         else:
             for lane in range(lanes):
-                store(panels, row + lane, load(cells, cell + load(origins, p + lane)))
+                store(panel, d * LANES + lane, load(cells, cell + load(origins, p + lane)))
             for lane in range(lanes, LANES):
-                store(panels, row + lane, 0)
-        t += 1
-        if t == T:
-            c, t = c + 1, 0
+                store(panel, d * LANES + lane, 0)
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def copy_tile(source, s, s_pitch, target, t, t_pitch, rows, lanes):
+def copy_tile(source, s_pitch, target, t_pitch, rows, lanes):
     """Copy rows x lanes numbers between two flat arrays of these pitches."""
     for r in range(rows):
         for lane in range(lanes):
-            store(target, t + r * t_pitch + lane, load(source, s + r * s_pitch + lane))
+            store(target, r * t_pitch + lane, load(source, r * s_pitch + lane))
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def weight_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):
-    """Units: group, block of rows (c, t), panel of filters."""
-    N, G, C, S = canvas.shape
-    K, T, P = w.shape[1], w.shape[3], y.shape[3]
-    cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
-    blocks, panels = -(-C * T // block), -(-K // LANES)
-    panel = np.zeros(DEPTH * LANES, y.dtype)
-    tiles = np.empty(block * LANES, y.dtype)
-    rows = np.empty(block, np.int64)
+def weight_grad(left, right, w, left_rows, left_steps, right_rows, right_steps, strides, ROWS, LANES, block, start, stop):
+    """``w[r, lane] = sum over n, p of left[n, r, p] * right[n, lane, p]`` in each group.
+
+    One of left and right is the canvas, the other y; an element of either lies at the sum of its
+    row's offset and its step's. Right is packed. Units: group, block of rows, panel of lanes.
+    """
+    N, G = left.shape[:2]
+    R, L, P = len(left_rows), len(right_rows), len(left_steps)
+    a, b, weights = left.reshape(-1), right.reshape(-1), w.reshape(-1)
+    a_size, b_size = left[0, 0].size, right[0, 0].size
+    blocks, panels = -(-R // block), -(-L // LANES)
+    packed, panel = np.arange(DEPTH) * LANES, np.zeros(DEPTH * LANES, w.dtype)
+    tiles, rows = np.empty(block * LANES, w.dtype), np.empty(block, np.int64)
     for unit in range(start, stop):
-        k = unit % panels * LANES
-        lanes = min(LANES, K - k)
-        begin = unit // panels % blocks * block
+        lane_begin = unit % panels * LANES
+        lanes = min(LANES, L - lane_begin)
+        r_begin = unit // panels % blocks * block
+        count = min(block, R - r_begin)
         g = unit // panels // blocks
-        count = min(block, C * T - begin)
         for r in range(block):
-            row = min(begin + r, C * T - 1)
-            rows[r] = row // T * S + taps[row % T]
-        tiles[:] = 0
+            rows[r] = left_rows[min(r_begin + r, R - 1)]
         for n in range(N):
             for p in range(0, P, DEPTH):
                 depth = min(DEPTH, P - p)
-                at = ((n * G + g) * K + k) * P + p
-                transpose(outputs, at, P, lanes, depth, panel, LANES)
+                at = (n * G + g) * b_size
+                transpose(b, at, right_rows[lane_begin:], lanes, right_steps[p:], depth, panel, LANES)
                 for r in range(0, count, ROWS):
-                    cell, tile = (n * G + g) * C * S, tiles[r * LANES :]
-                    tile_product(cells, cell, rows, r, origins, p, depth, panel, 0, tile)
-        for lane in range(lanes):
-            for r in range(count):
-                at = (g * K + k + lane) * C * T + begin + r
-                store(weights, at, load(tiles, r * LANES + lane))
+                    tile_product(
+                        a[(n * G + g) * a_size :], rows[r:], left_steps[p:], panel, packed, depth,
+                        tiles[r * LANES :], LANES, n == 0 and p == 0,
+                    )  # fmt: skip
+        at = g * R * L + r_begin * strides[0] + lane_begin * strides[1]
+        if strides[1] == 1:
+            copy_tile(tiles, LANES, weights[at:], strides[0], count, lanes)
+        else:
+            for lane in range(lanes):
+                for r in range(count):
+                    store(weights, at + r + lane * strides[1], load(tiles, r * LANES + lane))
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def transpose(outputs, at, pitch, lanes, depth, panel, LANES):
-    """Pack ``lanes`` rows of y as the lanes of a panel."""
+def transpose(source, base, rows, lanes, steps, depth, panel, LANES):
+    """Pack ``lanes`` rows of a matrix as the lanes of a panel."""
     for d_begin in range(0, depth, LINE):
         for lane in range(lanes):
+            row = base + load(rows, lane)
             for d in range(d_begin, min(d_begin + LINE, depth)):
-                store(panel, d * LANES + lane, load(outputs, at + lane * pitch + d))
+                store(panel, d * LANES + lane, load(source, row + load(steps, d)))
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -148,6 +171,7 @@ def input_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):
     cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
     blocks = -(-C // block)
     rows, steps = np.arange(ROWS), np.arange(K) * ROWS
+    lying, packed = np.arange(K) * P, np.arange(K) * LANES
     panels = np.zeros(POSITIONS * K, y.dtype)
     weight_panel = np.zeros(ROWS * K, y.dtype)
     tile = np.empty(ROWS * LANES, y.dtype)
@@ -155,20 +179,23 @@ def input_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):
         ng = unit // blocks
         c_begin = unit % blocks * block
         c_end = min(c_begin + block, C)
+        pack = (c_end - c_begin) * T >= PACK_FROM * ROWS
         cells[(ng * C + c_begin) * S : (ng * C + c_end) * S] = 0
         for p_begin in range(0, P, POSITIONS):
             p_end = min(p_begin + POSITIONS, P)
             for p in range(p_begin, p_end, LANES):
-                panel = (p - p_begin) * K
-                copy_tile(outputs, ng * K * P + p, P, panels, panel, LANES, K, min(LANES, P - p))
+                if pack or p + LANES > P:
+                    y_rows, panel = outputs[ng * K * P + p :], panels[(p - p_begin) * K :]
+                    copy_tile(y_rows, P, panel, LANES, K, min(LANES, P - p))
             for row in range(c_begin * T, c_end * T, ROWS):
                 count = min(ROWS, c_end * T - row)
-                at = ng % G * K * C * T + row
-                copy_tile(weights, at, C * T, weight_panel, 0, ROWS, K, count)
+                copy_tile(weights[ng % G * K * C * T + row :], C * T, weight_panel, ROWS, K, count)
                 for p in range(p_begin, p_end, LANES):
-                    tile[:] = 0
-                    panel = (p - p_begin) * K
-                    tile_product(weight_panel, 0, rows, 0, steps, 0, K, panels, panel, tile)
+                    if pack or p + LANES > P:
+                        panel, panel_steps = panels[(p - p_begin) * K :], packed
+                    else:
+                        panel, panel_steps = outputs[ng * K * P + p :], lying
+                    tile_product(weight_panel, rows, steps, panel, panel_steps, K, tile, LANES, True)
                     for r in range(count):
                         cell = (ng * C + (row + r) // T) * S + load(taps, (row + r) % T)
                         scatter(tile, r * LANES, cells, cell, origins, p, min(LANES, P - p))

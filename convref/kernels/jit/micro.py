@@ -2,17 +2,18 @@
 
 It adds to a tile of ROWS x LANES sums the products of ``depth`` pairs:
 
-    tile[r, lane] += sum over d of  a[rows[r] + steps[d]] * b[d, lane]
+    out[r * pitch + lane] += sum over d of  a[rows[r] + a_steps[d]] * b[b_steps[d] + lane]
 
-`b` is a packed panel: LANES numbers for each d, side by side, so that they load as whole vectors.
-`a` is read where it lies, one number at a time, broadcast to a vector. Its place is an outer sum of
-two offset vectors, ``rows[r] + steps[d]``: a matrix of any strides is of this form, and so are the
-columns of a convolution, ``canvas[tap[t] + origin[p]]``; so this side need not be packed.
+Of `a`, one number at a time is read where it lies and broadcast to a vector. Its place is an outer
+sum of two offset vectors: a matrix of any strides is of this form, and so are the columns of a
+convolution, ``canvas[tap[t] + origin[p]]``; so this side is never packed. Of `b`, LANES neighbours
+are read as whole vectors: from a panel packed for the purpose, or in place where they lie side by
+side.
 
 Why this tile. Two multiply-add units of latency 4 need 8 independent sums in flight; what bounds
 the tile from above is the register file. With 12 rows of 2 vectors, 24 of the 32 registers of
 AVX-512 or NEON hold sums, 2 hold b and 1 a broadcast number. Each d then takes 24 multiply-adds
-(12 cycles) and 15 loads (8 cycles): the multipliers set the pace. AVX2 has 16 registers: 6 rows.
+(12 cycles) and 16 loads (8 cycles): the multipliers set the pace. AVX2 has 16 registers: 6 rows.
 """
 
 from functools import cache
@@ -43,105 +44,117 @@ def tile_shape(itemsize: int) -> tuple[int, int]:
     return rows, VECTORS * max(1, vector_bytes() // itemsize)
 
 
-def tile_product(a, a0, rows, r0, steps, d0, depth, b, b0, tile):
-    """``tile[r, lane] += sum over d of a[a0 + rows[r0 + r] + steps[d0 + d]] * b[b0 + d, lane]``.
+def tile_product(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
+    """``out[r * pitch + lane] += sum over d < depth of a[rows[r] + a_steps[d]] * b[b_steps[d] + lane]``.
 
-    All arrays are flat, and offsets count elements. This plain version runs where JIT is off.
+    All arrays are flat. With ``fresh`` the sums start from zero, whatever ``out`` held. This plain
+    version runs where JIT is off.
     """
-    ROWS, LANES = tile_shape(tile.itemsize)
-    for d in range(depth):
-        for r in range(ROWS):
-            left = a[a0 + rows[r0 + r] + steps[d0 + d]]
-            for lane in range(LANES):
-                tile[r * LANES + lane] += left * b[b0 + d * LANES + lane]
+    ROWS, LANES = tile_shape(out.itemsize)
+    for r in range(ROWS):
+        for lane in range(LANES):
+            total = out.dtype.type(0) if fresh else out[r * pitch + lane]
+            for d in range(depth):
+                total += a[rows[r] + a_steps[d]] * b[b_steps[d] + lane]
+            out[r * pitch + lane] = total
 
 
 @overload(tile_product)
-def _compiled(a, a0, rows, r0, steps, d0, depth, b, b0, tile):
+def _compiled(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
     """What Numba compiles a call of `tile_product` to: vectors, or for complex numbers loops."""
     ROWS, LANES = tile_shape(a.dtype.bitwidth // 8)
 
-    def vectors(a, a0, rows, r0, steps, d0, depth, b, b0, tile):
-        _vector_product(a, a0, rows, r0, steps, d0, depth, b, b0, tile)
+    def vectors(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
+        _vector_product(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh)
 
-    def loops(a, a0, rows, r0, steps, d0, depth, b, b0, tile):
-        for d in range(depth):
-            for r in range(ROWS):
-                left = a[a0 + rows[r0 + r] + steps[d0 + d]]
+    def loops(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
+        for r in range(ROWS):
+            sums = out[r * pitch : r * pitch + LANES]
+            if fresh:
+                sums[:] = 0
+            for d in range(depth):
+                left = a[rows[r] + a_steps[d]]
                 for lane in range(LANES):
-                    tile[r * LANES + lane] += left * b[b0 + d * LANES + lane]
+                    sums[lane] += left * b[b_steps[d] + lane]
 
     return loops if isinstance(a.dtype, types.Complex) else vectors
 
 
 @intrinsic
-def _vector_product(typing_context, a, a0, rows, r0, steps, d0, depth, b, b0, tile):
+def _vector_product(typing_context, a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
     """`tile_product` as LLVM vector code, with the whole tile in registers."""
-    signature = types.void(a, a0, rows, r0, steps, d0, depth, b, b0, tile)
     ROWS, LANES = tile_shape(a.dtype.bitwidth // 8)
-    width = LANES // VECTORS
+    signature = types.void(a, rows, a_steps, b, b_steps, types.int64, out, types.int64, fresh)
+    index, size = ir.IntType(64), a.dtype.bitwidth // 8
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        def data(number: int, *offsets: ir.Value) -> ir.Value:
-            """Address of an array argument's data, moved by offsets."""
-            array = context.make_array(signature.args[number])(context, builder, args[number])
-            address = array.data
-            for offset in offsets:
-                address = builder.gep(address, [offset])
-            return address
+        vector = ir.VectorType(context.get_data_type(a.dtype), LANES // VECTORS)
+        a_data, rows_data, a_steps_data, b_data, b_steps_data, out_data = (
+            context.make_array(signature.args[position])(context, builder, args[position]).data
+            for position in (0, 1, 2, 3, 4, 6)
+        )
+        depth, pitch, fresh = args[5], args[7], args[8]
 
-        number = context.get_data_type(a.dtype)
-        vector = ir.VectorType(number, width)
-        index = ir.IntType(64)
+        def vectors_at(address: ir.Value) -> list[ir.Value]:
+            """Addresses of the vectors of one row of lanes."""
+            first = builder.bitcast(address, vector.as_pointer())
+            return [builder.gep(first, [index(v)]) for v in range(VECTORS)]
 
-        def load(address: ir.Value, position: int) -> ir.Value:
-            address = builder.gep(address, [index(position)])
-            return builder.load(builder.bitcast(address, vector.as_pointer()), align=number_bytes)
+        def load_all(addresses: list[ir.Value]) -> list[ir.Value]:
+            return [builder.load(address, align=size) for address in addresses]
 
-        number_bytes = a.dtype.bitwidth // 8
-        left = []
+        a_rows, out_vectors = [], []
         for r in range(ROWS):
-            offset = builder.load(data(2, args[3], index(r)))
-            left.append(data(0, args[1], offset))
-        step, right, sums_at = data(4, args[5]), data(7, args[8]), data(9)
-        sums = [load(sums_at, position * width) for position in range(ROWS * VECTORS)]
+            offset = builder.load(builder.gep(rows_data, [index(r)]))
+            a_rows.append(builder.gep(a_data, [offset]))
+            at = builder.mul(pitch, index(r))
+            out_vectors += vectors_at(builder.gep(out_data, [at]))
 
-        entry = builder.block
-        loop = builder.append_basic_block("depth")
-        done = builder.append_basic_block("done")
-        builder.cbranch(builder.icmp_signed(">", args[6], index(0)), loop, done)
+        zeros = [ir.Constant(vector, None)] * (ROWS * VECTORS)
+        with builder.if_else(fresh) as (then, otherwise):
+            with then:
+                from_zero = builder.block
+            with otherwise:
+                before = load_all(out_vectors)
+                from_out = builder.block
+        sums = [builder.phi(vector) for _ in zeros]
+        for phi, zero, old in zip(sums, zeros, before, strict=True):
+            phi.add_incoming(zero, from_zero)
+            phi.add_incoming(old, from_out)
 
+        entry, loop, done = builder.block, *map(builder.append_basic_block, ("depth", "done"))
+        builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, done)
         builder.position_at_end(loop)
         d = builder.phi(index)
         running = [builder.phi(vector) for _ in sums]
-        offset = builder.load(builder.gep(step, [d]))
-        panel = builder.gep(right, [builder.mul(d, index(LANES))])
-        b_vectors = [load(panel, v * width) for v in range(VECTORS)]
-        updated = []
+        b_step = builder.load(builder.gep(b_steps_data, [d]))
+        b_vectors = load_all(vectors_at(builder.gep(b_data, [b_step])))
+        a_step = builder.load(builder.gep(a_steps_data, [d]))
+        after: list[ir.Value] = []
         for r in range(ROWS):
-            broadcast = _broadcast(builder, builder.load(builder.gep(left[r], [offset])), vector)
+            number = builder.load(builder.gep(a_rows[r], [a_step]))
+            factor = _broadcast(builder, number, vector)
+            row = running[r * VECTORS : (r + 1) * VECTORS]
             products = [
-                _multiply_add(builder, broadcast, b_vectors[v], running[r * VECTORS + v])
-                for v in range(VECTORS)
+                _multiply_add(builder, factor, b_vector, total)
+                for b_vector, total in zip(b_vectors, row, strict=True)
             ]
-            updated += _in_this_order(builder, products)
+            after += _in_this_order(builder, products)
         following = builder.add(d, index(1))
         d.add_incoming(index(0), entry)
         d.add_incoming(following, loop)
-        for phi, before, after in zip(running, sums, updated, strict=True):
-            phi.add_incoming(before, entry)
-            phi.add_incoming(after, loop)
-        builder.cbranch(builder.icmp_signed("<", following, args[6]), loop, done)
+        for phi, start, end in zip(running, sums, after, strict=True):
+            phi.add_incoming(start, entry)
+            phi.add_incoming(end, loop)
+        builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
 
         builder.position_at_end(done)
-        for position, (before, after) in enumerate(zip(sums, updated, strict=True)):
-            final = builder.phi(vector)
-            final.add_incoming(before, entry)
-            final.add_incoming(after, loop)
-            sums[position] = final
-        for position, final in enumerate(sums):
-            address = builder.gep(sums_at, [index(position * width)])
-            builder.store(final, builder.bitcast(address, vector.as_pointer()), align=number_bytes)
+        final = [builder.phi(vector) for _ in sums]
+        for phi, start, end in zip(final, sums, after, strict=True):
+            phi.add_incoming(start, entry)
+            phi.add_incoming(end, loop)
+        for address, total in zip(out_vectors, final, strict=True):
+            builder.store(total, address, align=size)
         return context.get_dummy_value()
 
     return signature, generate
