@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.dtypes import WIDE
-from convref.errors import DtypeError, MissingExtraError, WordError
+from convref.errors import DtypeError, MissingExtraError, WordError, verb
 from convref.geometry import Geometry
 
 MODULES = {
@@ -45,8 +45,8 @@ def backends() -> tuple[str, ...]:
     return tuple(name for name in MODULES if name != "numba" or _has_numba())
 
 
-@contextmanager
-def using_backend(name: str) -> Iterator[None]:
+@verb
+def using_backend(name: str) -> AbstractContextManager[None]:
     """Compute with the named back end inside the block (in this thread or task only).
 
     >>> import numpy as np, convref
@@ -56,7 +56,12 @@ def using_backend(name: str) -> Iterator[None]:
 
     Raises WordError for an unknown name, MissingExtraError where it is not installed.
     """
-    token = _chosen.set(_checked(name, "name"))
+    return _using(_checked(name, "name"))
+
+
+@contextmanager
+def _using(name: str) -> Iterator[None]:
+    token = _chosen.set(name)
     try:
         yield
     finally:
@@ -82,6 +87,7 @@ def kernels(name: str | None, dtype: np.dtype[Any]) -> Kernels:
     return _load(chosen)
 
 
+@verb
 def warmup() -> None:
     """Compile the kernels of the `numba` back end, for float32 and float64, and keep them on disk.
 

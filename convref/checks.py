@@ -34,9 +34,12 @@ def divide(name: str, array: Array, which: str, channels: int, spec: ConvSpec) -
         )
 
 
-def check_groups(w: Array, spec: ConvSpec) -> None:
-    """Check that the filters of ``w (K, C/G, *kernel)`` split into groups."""
-    divide("w", w, "output", len(w), spec)
+def check_groups(w: Array, spec: ConvSpec, which: str = "output") -> None:
+    """Check that the filters of ``w (K, C/G, *kernel)`` split into groups.
+
+    They are the output channels of a convolution, and the input channels of a transposed one.
+    """
+    divide("w", w, which, len(w), spec)
     if not w.shape[1]:
         raise ShapeError(f"`w` (shape {w.shape}) has no input channels", "give it at least one")
 
@@ -86,7 +89,9 @@ def check_bias(bias: Array | None, channels: int, total: np.dtype[Any]) -> None:
         )
 
 
-def check_out(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: Array) -> None:
+def check_out(
+    out: object, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: Array | None
+) -> None:
     """Check that the user's array can take the result."""
     mend = f"pass np.empty({shape}, {dtype.name!r})"
     if not isinstance(out, np.ndarray):
@@ -99,7 +104,7 @@ def check_out(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs
         )
     if not out.flags.writeable:
         raise WordError("`out` is read-only", mend)
-    if any(np.may_share_memory(out, array) for array in inputs):
+    if any(array is not None and overlap(out, array) for array in inputs):
         raise WordError("`out` overlaps an input, which would change while it is read", mend)
 
 
@@ -120,14 +125,23 @@ def check_transposed_size(
     if min(size) < 1:
         raise ShapeError(f"`x` is empty along a spatial axis (sizes {size})", "give it positions")
     for axis, (length, least, stride) in enumerate(zip(chosen, smallest, spec.stride, strict=True)):
-        if not least <= length < least + stride:
+        least, most = max(1, least), least + stride - 1
+        if length > most or 1 <= length < least:
             raise ShapeError(
                 f"`output_size` {length} along spatial axis {axis} does not convolve back to the "
                 f"{size[axis]} positions of `x`",
-                f"use {least}" + (f" to {least + stride - 1}" if stride > 1 else ""),
+                f"use {least}" + (f" to {most}" if most > least else ""),
             )
         if length < 1:
             raise ShapeError(
                 f"the output would be empty along spatial axis {axis} (size {length})",
                 "use less padding or a larger kernel",
             )
+
+
+def overlap(out: Array, array: Array) -> bool:
+    """Whether two arrays share an element; taken as so where that is too hard to tell."""
+    try:
+        return np.shares_memory(out, array, max_work=10_000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True

@@ -65,7 +65,9 @@ def col2im(
     canvas[...] = 0
     cells = canvas.reshape(*lead, channels, prod(geometry.canvas_size))
     scatter(cols.astype(total), cells, geometry)
-    x = engine.allocate((*lead, channels, *geometry.input_size), cols.dtype, spec, None)
+    x = engine.allocate(
+        (*lead, channels, *geometry.input_size), cols.dtype.newbyteorder("="), spec, None
+    )
     geometry.take_back(canvas, engine.channels_first("x", x, spec))
     return x
 

@@ -10,8 +10,13 @@ from convref.errors import DtypeError
 SUPPORTED = "float16, bfloat16, float32, float64, complex64, complex128, integers and booleans"
 ACCUMULATORS = ("float32", "float64", "complex64", "complex128", "int32", "int64")
 SUMMED_IN = {"float16": "float32", "bfloat16": "float32"}
-WIDE = (np.dtype(np.longdouble).name, np.dtype(np.clongdouble).name)
-"""Summed in themselves, by the back ends that are not compiled; what float64 is judged against."""
+WIDE = tuple(
+    {np.dtype(np.longdouble).name, np.dtype(np.clongdouble).name} - {"float64", "complex128"}
+)
+"""Summed in themselves, by the back ends that are not compiled; what float64 is judged against.
+
+Empty where long double is float64, as on Windows.
+"""
 
 
 def as_array(name: str, value: object) -> NDArray[Any]:
@@ -49,20 +54,18 @@ def accumulator(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> np.dtype[
     if accumulate is None:
         if dtype.kind in "biu":
             return np.dtype(np.int64)
-        summed_in = np.dtype(SUMMED_IN.get(dtype.name, dtype))
-        if summed_in.name in (*ACCUMULATORS, *WIDE):
-            return summed_in.newbyteorder("=")
-        raise DtypeError(f"arrays of {dtype} can't be convolved", f"use one of {SUPPORTED}")
+        return np.dtype(SUMMED_IN.get(dtype.name, dtype)).newbyteorder("=")
     try:
-        chosen = np.dtype(accumulate)
-    except TypeError:
+        chosen = np.dtype(accumulate).newbyteorder("=")
+    except (TypeError, ValueError):
         chosen = None
     if chosen is None or chosen.name not in ACCUMULATORS:
         raise DtypeError(
             f"`accumulate` (={accumulate!r}) is not a dtype that sums can be taken in",
             f"use one of {', '.join(ACCUMULATORS)}",
         )
-    if not np.can_cast(np.dtype(SUMMED_IN.get(dtype.name, dtype)), chosen, "same_kind"):
+    holds = np.can_cast(np.dtype(SUMMED_IN.get(dtype.name, dtype)), chosen, "same_kind")
+    if not holds or (chosen.kind == "c") != (dtype.kind == "c"):
         raise DtypeError(
             f"`accumulate` (={chosen}) can't hold products of {dtype}",
             "use a dtype of the same kind",

@@ -50,7 +50,7 @@ def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Opt
     geometry = bind(spec, seen.shape[-spec.rank :], w.shape[2:])
     lead = seen.shape[: -spec.rank - 1]
     shape = (*lead, len(w), *geometry.output_size)
-    result = allocate(shape, dtype, spec, options.out, x, w)
+    result = allocate(shape, dtype, spec, options.out, x, w, bias)
     view = channels_first("out", result, spec)
     target = workspace(view, total)
     with using_threads(options.threads), np.errstate(all="ignore"):
@@ -80,18 +80,18 @@ def input_grad(
     dtype = promoted(**{name: dy}, w=w)
     total = accumulator(dtype, options.accumulate)
     seen = channels_first(name, dy, spec)
-    check_groups(w, spec)
+    check_groups(w, spec, "input" if name == "x" else "output")
     geometry = bind(spec, tuple(input_size), w.shape[2:])
     check_output(name, dy, seen, len(w), geometry)
     lead = seen.shape[: -spec.rank - 1]
     channels = w.shape[1] * spec.groups
     check_bias(bias, channels, total)
     shape = (*lead, channels, *geometry.input_size)
-    result = allocate(shape, dtype, spec, options.out, dy, w)
+    result = allocate(shape, dtype, spec, options.out, dy, w, bias)
     view = channels_first("out", result, spec)
     target = workspace(view, total)
     with using_threads(options.threads), np.errstate(all="ignore"):
-        y = np.require(seen, total, ["C", "A"])
+        y = contiguous(seen, total)
         canvas = target
         if not geometry.canvas_is_input:
             canvas = canvas_for(lead, channels, geometry, total)
@@ -125,7 +125,7 @@ def weight_grad(
     result = allocate(shape, dtype, None, options.out, x, dy)
     target = workspace(result, total)
     with using_threads(options.threads), np.errstate(all="ignore"):
-        y = np.require(grad, total, ["C", "A"])
+        y = contiguous(grad, total)
         kernels(options.backend, total).weight_grad(
             place(seen, geometry, total),
             fold_w(target, geometry, total),
@@ -140,10 +140,10 @@ def bias_grad(dy: Array, spec: ConvSpec, options: Options) -> Array:
     seen = channels_first("dy", dy, spec)
     total = accumulator(dy.dtype, options.accumulate)
     # A contiguous copy, so that the order of summation does not depend on the layout of dy.
-    rows = np.require(seen, total, ["C", "A"]).reshape(-1, *seen.shape[-spec.rank - 1 :])
+    rows = contiguous(seen, total).reshape(-1, *seen.shape[-spec.rank - 1 :])
     with np.errstate(all="ignore"):
         sums: Array = rows.sum(axis=(0, *range(2, rows.ndim)))
-        return sums.astype(dy.dtype)
+        return sums.astype(dy.dtype.newbyteorder("="))
 
 
 def channels_first(name: str, array: Array, spec: ConvSpec) -> Array:
@@ -158,6 +158,13 @@ def channels_first(name: str, array: Array, spec: ConvSpec) -> Array:
     return np.moveaxis(array, -1, -spec.rank - 1) if spec.layout == "channels_last" else array
 
 
+def contiguous(array: Array, total: np.dtype[Any]) -> Array:
+    """The array as kernels need it: C-contiguous, aligned, of this dtype; itself if it is so."""
+    if array.dtype != total or not array.flags.c_contiguous:
+        check_fits(array.size * total.itemsize, f"a copy of an array of shape {array.shape}")
+    return np.require(array, total, ["C", "A"])
+
+
 def fold(array: Array, geometry: Geometry) -> Array:
     """``(..., C, *spatial)`` as ``(N, G, C/G, cells)``; a view, for the array is contiguous."""
     rank = len(geometry.axes)
@@ -170,13 +177,13 @@ def fold_w(w: Array, geometry: Geometry, total: np.dtype[Any]) -> Array:
     """``(K, C/G, *kernel)`` as ``(G, K/G, C/G, T)``; a view where dtype and order allow."""
     per_group = len(w) // geometry.groups
     shape = (geometry.groups, per_group, w.shape[1], prod(geometry.kernel_size))
-    return np.require(w, total, ["C", "A"]).reshape(shape)
+    return contiguous(w, total).reshape(shape)
 
 
 def place(x: Array, geometry: Geometry, total: np.dtype[Any]) -> Array:
     """``x (..., C, *input)`` on its canvas ``(N, G, C/G, S)``; x itself if nothing is padded."""
     if geometry.canvas_is_input:
-        return fold(np.require(x, total, ["C", "A"]), geometry)
+        return fold(contiguous(x, total), geometry)
     *lead, channels = x.shape[: -len(geometry.axes)]
     canvas = canvas_for(lead, channels, geometry, total)
     geometry.place(x, canvas)
@@ -197,7 +204,7 @@ def allocate(
     dtype: np.dtype[Any],
     spec: ConvSpec | None,
     out: Array | None,
-    *inputs: Array,
+    *inputs: Array | None,
 ) -> Array:
     """The array of the result: ``out``, if it can serve, or a fresh one.
 
@@ -217,6 +224,7 @@ def workspace(view: Array, total: np.dtype[Any]) -> Array:
     """The result itself, where a kernel can write to it; else an array that it can."""
     if view.dtype == total and view.flags.c_contiguous and view.flags.aligned:
         return view
+    check_fits(view.size * total.itemsize, f"the sums, of shape {view.shape},")
     return np.empty(view.shape, total)
 
 

@@ -62,7 +62,7 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except ConvrefError as error:
-            error.operation = function.__name__
+            error.operation = function.__qualname__.rpartition("<locals>.")[2]
             raise
 
     return named

@@ -27,13 +27,14 @@ ShapeError, DtypeError or TooLargeError, which are ValueErrors, TypeErrors and M
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar, Unpack, cast
 
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convref import engine
-from convref.checks import check_transposed_channels, check_transposed_size, rank_of
+from convref.checks import check_channels, check_transposed_channels, check_transposed_size, rank_of
 from convref.dtypes import as_array
 from convref.engine import Options
 from convref.errors import ShapeError, WordError, verb
@@ -239,7 +240,8 @@ def conv_vjp(
     x, w, dy = as_array("x", x), as_array("w", w), as_array("dy", dy)
     spec = ConvSpec.of(rank_of("w", w.shape), **words)
     options = Options(accumulate, None, backend, threads)
-    size = engine.channels_first("x", x, spec).shape[-spec.rank :]
+    channels, *size = engine.channels_first("x", x, spec).shape[-spec.rank - 1 :]
+    check_channels(channels, x, w, spec)
     dw = engine.weight_grad(x, dy, w.shape[2:], spec, options)
     dx = engine.input_grad(dy, w, None, size, spec, options)
     return dx, dw, engine.bias_grad(dy, spec, options)
@@ -325,7 +327,7 @@ def depthwise_spec(x: Array, w: Array, words: Words, name: str = "w") -> ConvSpe
             f"(shape {x.shape}) kernels of its own",
             f"give it the shape ({channels}*M, 1, *kernel) for M filters a channel",
         )
-    return ConvSpec.of(plain.rank, **{**words, "groups": channels})
+    return replace(plain, groups=channels)
 
 
 def ranked(function: F, name: str, rank: int) -> F:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from convref import padding as paddings
 from convref.errors import ShapeError, verb
 from convref.integers import is_sequence, per_axis
+from convref.memory import check_fits
 from convref.spec import Axes, ConvSpec, Words
 
 Offsets = NDArray[np.int64]
@@ -162,17 +163,21 @@ class Geometry:
     @cached_property
     def taps(self) -> Offsets:
         """(T,) offset of each kernel tap on the flat canvas."""
-        return self._flat([np.arange(axis.kernel) * axis.dilation for axis in self.axes])
+        return self._flat([(axis.kernel, axis.dilation) for axis in self.axes])
 
     @cached_property
     def origins(self) -> Offsets:
         """(P,) offset of each output position's window on the flat canvas."""
-        return self._flat([np.arange(axis.output) * axis.stride for axis in self.axes])
+        return self._flat([(axis.output, axis.stride) for axis in self.axes])
 
-    def _flat(self, positions: list[Offsets]) -> Offsets:
-        """Flat offsets of the grid that these positions span, by Horner's rule over the axes."""
+    def _flat(self, grid: list[tuple[int, int]]) -> Offsets:
+        """Flat offsets of a grid of (count, step) on each axis, by Horner's rule over the axes."""
+        check_fits(prod(self.canvas_size), "the padded input")
+        check_fits(8 * prod(count for count, _ in grid), "the offsets of all positions")
         flat = np.zeros(1, np.int64)
-        for axis, along in zip(self.axes, positions, strict=True):
+        for axis, (count, step) in zip(self.axes, grid, strict=True):
+            # A step that nothing takes may be too large for an integer of 64 bits.
+            along = np.arange(count) * (step if count > 1 else 0)
             flat = np.add.outer(flat * axis.canvas, along).ravel()
         flat.flags.writeable = False
         return flat
@@ -185,6 +190,7 @@ class Geometry:
     @cached_property
     def sources(self) -> Offsets:
         """(S,) the flat input position that each canvas cell shows, -1 where it shows a zero."""
+        check_fits(8 * prod(self.canvas_size), "the sources of all cells")
         flat = np.zeros(1, np.int64)
         for axis in self.axes:
             along = axis.sources(self.padding_mode)

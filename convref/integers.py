@@ -58,4 +58,6 @@ def kernel_sizes(kernel_size: object) -> tuple[int, ...]:
             f"write ({kernel_size},) for one axis or ({kernel_size}, {kernel_size}) for two",
         )
     sizes = tuple(kernel_size)
+    if not sizes:
+        raise WordError("`kernel_size` (=()) must have one size per spatial axis", "write (3,)")
     return per_axis("kernel_size", sizes, len(sizes), minimum=1)

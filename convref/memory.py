@@ -6,6 +6,8 @@ from functools import cache
 from convref.errors import TooLargeError
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+LARGEST = 2**90
+"""From here on a number of bytes is not worth dividing."""
 
 
 @cache
@@ -30,5 +32,7 @@ def check_fits(needed: int, purpose: str) -> None:
 
 def readable(count: int) -> str:
     """A number of bytes in the largest unit that keeps it at 1 or above: ``1.5 GiB``."""
+    if count >= LARGEST:
+        return f"more than {LARGEST // 1024**5} PiB"
     power = max(0, min((count.bit_length() - 1) // 10, len(UNITS) - 1))
     return f"{count} bytes" if power == 0 else f"{count / 1024**power:.1f} {UNITS[power]}"

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convref.checks import check_groups, rank_of
-from convref.dtypes import as_array
-from convref.errors import MissingExtraError, verb
+from convref.dtypes import SUMMED_IN, as_array
+from convref.errors import DtypeError, MissingExtraError, verb
 from convref.geometry import bind
 from convref.integers import per_axis
 from convref.memory import check_fits
@@ -40,6 +40,9 @@ def conv_matrix(w: ArrayLike, input_size: Axes, **words: Unpack[Words]) -> "csr_
             "the package scipy is not installed", "pip install 'convref[sparse]'"
         ) from error
     w = as_array("w", w)
+    w = w.astype(w.dtype.newbyteorder("="))
+    if w.dtype.name in SUMMED_IN:
+        raise DtypeError(f"`w` has dtype {w.dtype}, which scipy.sparse has not", "use float32")
     spec = ConvSpec.of(rank_of("w", w.shape), **words)
     check_groups(w, spec)
     size = per_axis("input_size", input_size, spec.rank, minimum=0)

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
 
-from convref.integers import per_axis
+from convref.errors import WordError, verb
+from convref.integers import integer
 
 WORTH_A_THREAD = 250_000
 """Multiply-adds that take about as long as handing them to another thread."""
@@ -25,6 +26,7 @@ _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
 
 
+@verb
 def set_num_threads(count: int) -> None:
     """Set how many threads the `numba` back end uses where a call doesn't say.
 
@@ -33,7 +35,14 @@ def set_num_threads(count: int) -> None:
     Raises WordError unless ``count`` is an integer of at least 1.
     """
     global _default
-    (_default,) = per_axis("count", count, 1, minimum=1)
+    _default = _checked("count", count)
+
+
+def _checked(name: str, count: int) -> int:
+    checked = integer(name, count)
+    if checked < 1:
+        raise WordError(f"`{name}` (={count!r}) must be at least 1", "use 1 or more")
+    return checked
 
 
 def num_threads() -> int:
@@ -47,8 +56,7 @@ def using_threads(count: int | None) -> Iterator[None]:
     if count is None:
         yield
         return
-    (checked,) = per_axis("threads", count, 1, minimum=1)
-    token = _chosen.set(checked)
+    token = _chosen.set(_checked("threads", count))
     try:
         yield
     finally:

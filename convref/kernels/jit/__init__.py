@@ -88,7 +88,8 @@ def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
 
 def row(geometry: Geometry) -> tuple[int, int]:
     """Length of a row of output positions, and the distance of its origins."""
-    return geometry.output_size[-1], geometry.axes[-1].stride
+    width = geometry.output_size[-1]
+    return width, geometry.axes[-1].stride if width > 1 else 1
 
 
 def pieces(units: int, length: int) -> int:

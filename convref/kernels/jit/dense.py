@@ -113,7 +113,21 @@ def copy_tile(source, s_pitch, target, t_pitch, rows, lanes):
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def weight_grad(left, right, w, left_rows, left_steps, right_rows, right_steps, strides, ROWS, LANES, block, start, stop):
+def weight_grad(
+    left,
+    right,
+    w,
+    left_rows,
+    left_steps,
+    right_rows,
+    right_steps,
+    strides,
+    ROWS,
+    LANES,
+    block,
+    start,
+    stop,
+):
     """``w[r, lane] = sum over n, p of left[n, r, p] * right[n, lane, p]`` in each group.
 
     One of left and right is the canvas, the other y; an element of either lies at the sum of its
@@ -134,15 +148,18 @@ def weight_grad(left, right, w, left_rows, left_steps, right_rows, right_steps, 
         g = unit // panels // blocks
         for r in range(block):
             rows[r] = left_rows[min(r_begin + r, R - 1)]
+        tiles[:] = 0
         for n in range(N):
             for p in range(0, P, DEPTH):
                 depth = min(DEPTH, P - p)
                 at = (n * G + g) * b_size
-                transpose(b, at, right_rows[lane_begin:], lanes, right_steps[p:], depth, panel, LANES)
+                transpose(
+                    b, at, right_rows[lane_begin:], lanes, right_steps[p:], depth, panel, LANES
+                )
                 for r in range(0, count, ROWS):
                     tile_product(
                         a[(n * G + g) * a_size :], rows[r:], left_steps[p:], panel, packed, depth,
-                        tiles[r * LANES :], LANES, n == 0 and p == 0,
+                        tiles[r * LANES :], LANES, False,
                     )  # fmt: skip
         at = g * R * L + r_begin * strides[0] + lane_begin * strides[1]
         if strides[1] == 1:
@@ -195,7 +212,9 @@ def input_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):
                         panel, panel_steps = panels[(p - p_begin) * K :], packed
                     else:
                         panel, panel_steps = outputs[ng * K * P + p :], lying
-                    tile_product(weight_panel, rows, steps, panel, panel_steps, K, tile, LANES, True)
+                    tile_product(
+                        weight_panel, rows, steps, panel, panel_steps, K, tile, LANES, True
+                    )
                     for r in range(count):
                         cell = (ng * C + (row + r) // T) * S + load(taps, (row + r) % T)
                         scatter(tile, r * LANES, cells, cell, origins, p, min(LANES, P - p))

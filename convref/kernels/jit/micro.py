@@ -45,10 +45,10 @@ def tile_shape(itemsize: int) -> tuple[int, int]:
 
 
 def tile_product(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
-    """``out[r * pitch + lane] += sum over d < depth of a[rows[r] + a_steps[d]] * b[b_steps[d] + lane]``.
+    """``out[r * pitch + lane] += sum over d of a[rows[r] + a_steps[d]] * b[b_steps[d] + lane]``.
 
-    All arrays are flat. With ``fresh`` the sums start from zero, whatever ``out`` held. This plain
-    version runs where JIT is off.
+    All arrays are flat, and d runs to ``depth``. With ``fresh`` the sums start from zero, whatever
+    ``out`` held. This plain version runs where JIT is off.
     """
     ROWS, LANES = tile_shape(out.itemsize)
     for r in range(ROWS):
