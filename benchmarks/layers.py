@@ -19,6 +19,9 @@ element; only then are the engines timed, on normal data, taking turns for sever
 is the median over the rounds; a ratio is the median of the rounds' ratios, so that what slows the
 machine for a while slows both sides. Every call allocates its result, as users' calls do.
 
+The column `others` says how many CPUs other processes held meanwhile. A row where that is not near
+0 compares nothing, least of all on all CPUs; ``--patience`` waits for the machine to be quiet.
+
 Engines whose package isn't installed are left out, and a line says so.
 """
 
@@ -68,9 +71,10 @@ def parse() -> argparse.Namespace:
     add("--operators", type=words(OPERATORS), default=",".join(OPERATORS))
     add("--threads", type=numbers, default="1", help="as in 1,2")
     add("--dtype", choices=("float32", "float64"), default="float32")
-    add("--layers", default="", metavar="PATTERN", help='part of "model name", in any case')
+    add("--layers", default="", metavar="PATTERNS", help='parts of "model name", as in vgg,u-net')
     add("--min-mflop", type=float, default=0, help="leave out smaller layers")
     add("--rounds", type=int, default=5)
+    add("--patience", type=float, default=0, help="seconds to wait for quiet before each round")
     add("--json", type=Path, metavar="FILE", help="write every round's times")
     return parser.parse_args()
 
@@ -127,7 +131,7 @@ def run(options: argparse.Namespace, processes: dict[int, list[EngineProcess]]) 
                     done += 1
                     what = f"{layer.label}, {operator}, threads {threads}"
                     print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
-                    yield problem.measure(group, options.rounds)
+                    yield problem.measure(group, options.rounds, options.patience)
 
 
 def heading(options: argparse.Namespace, versions: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from contention import wait_for_quiet
 from operands import integer_operands
 from process import EngineProcess, Message
 from suite import Layer
@@ -24,6 +25,8 @@ class Row:
     dtype: str
     seconds: dict[str, list[float]] = field(default_factory=dict)
     """By engine: the median call of each round. Round by round the engines took turns."""
+    others: list[float] = field(default_factory=list)
+    """For every round of every engine: the CPUs that other processes held."""
     unsupported: dict[str, str] = field(default_factory=dict)
     """By engine: what it doesn't offer."""
     failures: dict[str, str] = field(default_factory=dict)
@@ -32,6 +35,11 @@ class Row:
     def gflops(self, engine: str) -> float:
         """Speed of the engine in its median round."""
         return self.layer.flops / statistics.median(self.seconds[engine]) / 1e9
+
+    @property
+    def contention(self) -> float | None:
+        """The CPUs that other processes held, on average over the rounds."""
+        return statistics.fmean(self.others) if self.others else None
 
     def ratio(self, first: str, other: str) -> float | None:
         """How many times as fast the first engine is: the median of the rounds' ratios."""
@@ -63,12 +71,16 @@ class Problem:
         np.save(path, reference(self.layer, self.operator, arrays))
         return path
 
-    def measure(self, processes: Sequence[EngineProcess], rounds: int) -> Row:
-        """Check all, then warm all up, then time the good ones in turn, round after round."""
+    def measure(self, processes: Sequence[EngineProcess], rounds: int, patience: float) -> Row:
+        """Check all, then warm all up, then time the good ones in turn, round after round.
+
+        Before each round, wait for the machine to be quiet, so many seconds at most.
+        """
         row = Row(self.layer, self.operator, processes[0].threads, self.dtype)
         good = [process for process in processes if self._check(process, row)]
         good = [process for process in good if self._warm(process, row)]
         for _ in range(rounds):
+            wait_for_quiet(patience)
             for process in good:
                 if process.engine not in row.failures:
                     self._time(process, row)
@@ -88,6 +100,8 @@ class Problem:
         answer = process.time()
         if self._accept(answer, process.engine, row):
             row.seconds.setdefault(process.engine, []).append(answer["seconds"])
+            if answer["others"] is not None:
+                row.others.append(answer["others"])
 
     def _accept(self, answer: Message, engine: str, row: Row) -> bool:
         """Whether the engine did what it was asked for; if not, the row says why."""

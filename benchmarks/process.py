@@ -53,7 +53,7 @@ class EngineProcess:
         return self._ask(do="warm", **problem)
 
     def time(self) -> Message:
-        """Median seconds of one call, over one round."""
+        """Median seconds of one call over one round, and the CPUs that others held."""
         time.sleep(SETTLE_SECONDS)
         return self._ask(do="time")
 

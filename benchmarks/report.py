@@ -1,8 +1,9 @@
 """The printed report: the table, geometric means, losses and failures."""
 
 from collections.abc import Iterable, Sequence
-from math import prod
+from statistics import geometric_mean
 
+from contention import BUSY
 from measure import Row
 from suite import FAMILIES
 
@@ -12,17 +13,19 @@ Names = Sequence[str]
 
 def report(rows: Rows, engines: Names) -> str:
     """All parts of the report; ratios say how many times as fast the first engine is."""
-    parts = [speeds(rows, engines), failures(rows)]
+    parts = [speeds(rows, engines)]
     if len(engines) > 1:
-        parts[1:1] = [operator_means(rows, engines), family_means(rows, engines)]
+        parts += [operator_means(rows, engines), family_means(rows, engines)]
         parts += [losses(rows, engines)]
+    parts += [failures(rows), disturbed(rows)]
     return "\n\n".join(part for part in parts if part)
 
 
 def speeds(rows: Rows, engines: Names) -> str:
-    """A line per row: GFLOP/s of every engine, then the ratios."""
+    """A line per row: GFLOP/s of every engine, the ratios, the CPUs that others held."""
     first, *others = engines
     head = ["layer", "operator", "threads", *engines, *(f"/ {other}" for other in others)]
+    head += ["others"]
     body = [
         [
             row.layer.label,
@@ -30,6 +33,7 @@ def speeds(rows: Rows, engines: Names) -> str:
             str(row.threads),
             *(speed(row, engine) for engine in engines),
             *(ratio(row.ratio(first, other)) for other in others),
+            ratio(row.contention),
         ]
         for row in rows
     ]
@@ -97,6 +101,17 @@ def failures(rows: Rows) -> str:
     return "Failed\n" + table(["layer", "operator", "threads", "engine", "reason"], body)
 
 
+def disturbed(rows: Rows) -> str:
+    """How many rows were timed while other processes held CPUs."""
+    count = sum((row.contention or 0) > BUSY for row in rows)
+    if not count:
+        return ""
+    return (
+        f"{count} of {len(rows)} rows were timed while other processes held more than {BUSY} CPUs "
+        "(see `others`): don't trust them, or means over them."
+    )
+
+
 def speed(row: Row, engine: str) -> str:
     """GFLOP/s, or why there are none."""
     if engine in row.seconds:
@@ -105,7 +120,7 @@ def speed(row: Row, engine: str) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """A ratio as printed."""
+    """A ratio, or a number of CPUs, as printed."""
     return "-" if value is None else f"{value:.2f}"
 
 
@@ -114,7 +129,7 @@ def means(rows: Rows, engines: Names) -> Iterable[str]:
     first, *others = engines
     for other in others:
         found = [value for row in rows if (value := row.ratio(first, other)) is not None]
-        mean = prod(found) ** (1 / len(found)) if found else None
+        mean = geometric_mean(found) if found else None
         yield f"{ratio(mean)} ({len(found)})"
 
 

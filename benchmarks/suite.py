@@ -36,12 +36,11 @@ class Layer:
     @classmethod
     def of(cls, fields: dict[str, Any]) -> "Layer":
         """The layer of one entry in the file."""
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in fields.items()
-            }
-        )
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
+        return cls(**values)
 
     @property
     def label(self) -> str:
@@ -90,10 +89,15 @@ def load() -> list[Layer]:
     return [Layer.of(fields) for fields in json.loads(text)["layers"]]
 
 
-def select(pattern: str = "", min_mflop: float = 0) -> list[Layer]:
-    """The layers whose label contains the pattern, in any case, and that are large enough."""
+def select(patterns: str = "", min_mflop: float = 0) -> list[Layer]:
+    """The layers that are large enough and whose label contains one of the patterns.
+
+    Patterns are separated by commas and match in any case.
+    """
+    wanted = patterns.lower().split(",")
     return [
         layer
         for layer in load()
-        if pattern.lower() in layer.label.lower() and layer.flops >= min_mflop * 1e6
+        if layer.flops >= min_mflop * 1e6
+        and any(pattern in layer.label.lower() for pattern in wanted)
     ]

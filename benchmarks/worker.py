@@ -7,9 +7,10 @@ It reads one JSON object a line from its input and answers each with one line:
 | ``{"do": "describe"}``                           | ``{"version": ...}``                        |
 | ``{"do": "check", "reference": PATH, PROBLEM}``  | ``{"wrong": elements that differ}``         |
 | ``{"do": "warm", PROBLEM}``                      | ``{"seconds": of the last call}``           |
-| ``{"do": "time"}``                               | ``{"seconds": median of a call, "calls"}``  |
+| ``{"do": "time"}``                               | ``{"seconds": median of a call, "others"}`` |
 
-where PROBLEM is ``"layer": {...}, "operator": ..., "dtype": ...``. An answer may instead be
+where PROBLEM is ``"layer": {...}, "operator": ..., "dtype": ...`` and ``others`` the CPUs that
+other processes held meanwhile (null where the system doesn't tell). An answer may instead be
 ``{"unsupported": reason}`` or ``{"error": message}``; the worker then waits for the next request.
 """
 
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from contention import Contention
 from engines import Engine, Unsupported, load
 from operands import integer_operands, normal_operands
 from suite import Layer
@@ -87,9 +89,10 @@ class Worker:
             return {"error": "nothing to time: send `warm` first"}
         duration(self.call)
         times: list[float] = []
+        contention = Contention()
         while sum(times) < ROUND_SECONDS:
             times.append(duration(self.call))
-        return {"seconds": statistics.median(times), "calls": len(times)}
+        return {"seconds": statistics.median(times), "others": contention.cpus()}
 
 
 def duration(call: Callable[[], Any]) -> float:
