@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from convref.geometry import Geometry
 from convref.kernels.jit import dense, thin
 from convref.kernels.jit.micro import tile_shape, vector_bytes
-from convref.threads import num_threads, share
+from convref.threads import CHUNKS_PER_THREAD, num_threads, share
 
 Array = NDArray[Any]
 
@@ -39,10 +39,10 @@ def forward(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
         share(partial(thin.forward, *arrays, width, step, block), units, macs)
         return
     rows, lanes = tile_shape(y.itemsize)
-    block = lanes * min(PANELS, pieces(N * G, ceil(P, lanes)))
-    units = N * G * ceil(P, block)
-    splits = min(ceil(K, rows), ceil(num_threads(), max(units, 1)))
-    share(partial(dense.forward, *arrays, rows, lanes, block, splits), units * splits, macs)
+    blocks = max(ceil(ceil(P, lanes), PANELS), min(wanted(N * G), ceil(P, lanes)))
+    splits = min(ceil(K, rows), wanted(N * G * blocks))
+    units = N * G * blocks * splits
+    share(partial(dense.forward, *arrays, rows, lanes, blocks, splits), units, macs)
 
 
 def weight_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -92,9 +92,14 @@ def row(geometry: Geometry) -> tuple[int, int]:
     return width, geometry.axes[-1].stride if width > 1 else 1
 
 
+def wanted(units: int) -> int:
+    """Into how many parts to cut each of ``units`` so that the threads have enough of them."""
+    return ceil(CHUNKS_PER_THREAD * num_threads(), max(units, 1))
+
+
 def pieces(units: int, length: int) -> int:
     """How long to cut ``length`` so that every thread has work, with ``units`` of it already."""
-    return ceil(length, ceil(4 * num_threads(), max(units, 1)))
+    return ceil(length, wanted(units))
 
 
 def ceil(length: int, step: int) -> int:

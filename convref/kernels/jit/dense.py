@@ -32,24 +32,24 @@ PACK_FROM = 8
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def forward(canvas, w, y, taps, origins, ROWS, LANES, block, splits, start, stop):
+def forward(canvas, w, y, taps, origins, ROWS, LANES, blocks, splits, start, stop):
     """Units: sample, group, block of positions, split of the filters."""
     _, G, C, S = canvas.shape
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
     cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
-    blocks = -(-P // block)
-    per_split = -(-K // (splits * ROWS)) * ROWS
+    p_panels, k_tiles = -(-P // LANES), -(-K // ROWS)
     steps, packed = np.arange(C * T), np.arange(DEPTH) * LANES
     seen = (np.arange(C).reshape(-1, 1) * S + taps).ravel()  # the cell of row (c, t), less origin
-    panels = np.empty(block * DEPTH, y.dtype)
+    panels = np.empty(-(-p_panels // blocks) * LANES * DEPTH, y.dtype)
     tile = np.empty(ROWS * LANES, y.dtype)
     rows = np.empty(ROWS, np.int64)
     for unit in range(start, stop):
-        split = unit % splits
-        p_begin = unit // splits % blocks * block
-        p_end = min(p_begin + block, P)
-        ng = unit // splits // blocks
-        k_begin, k_end = split * per_split, min((split + 1) * per_split, K)
+        split, block, ng = unit % splits, unit // splits % blocks, unit // splits // blocks
+        group = ng % G * K * C * T
+        p_begin = p_panels * block // blocks * LANES
+        p_end = min(p_panels * (block + 1) // blocks * LANES, P)
+        k_begin = k_tiles * split // splits * ROWS
+        k_end = min(k_tiles * (split + 1) // splits * ROWS, K)
         for d in range(0, C * T, DEPTH):
             depth = min(DEPTH, C * T - d)
             for p in range(p_begin, p_end, LANES):
@@ -59,7 +59,7 @@ def forward(canvas, w, y, taps, origins, ROWS, LANES, block, splits, start, stop
             for k in range(k_begin, k_end, ROWS):
                 count = min(ROWS, K - k)
                 for r in range(ROWS):
-                    rows[r] = (ng % G * K + min(k + r, K - 1)) * C * T
+                    rows[r] = group + min(k + r, K - 1) * C * T
                 for p in range(p_begin, p_end, LANES):
                     lanes = min(LANES, P - p)
                     if in_place(origins, p, P, LANES, k_end - k_begin, ROWS):
