@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 import convref
-from convref import threads
+from convref.kernels.jit import crew
 
 SEED = 1603_07285
 
@@ -40,7 +40,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 def eager_threads() -> Iterator[None]:
     """Share even the smallest work among threads, in this module from here on."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threads, "WORTH_A_THREAD", 1)
+        patch.setattr(crew, "WORTH_A_THREAD", 1)
         yield
 
 

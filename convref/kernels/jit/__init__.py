@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from convref.geometry import Geometry
 from convref.kernels.jit import dense, thin
+from convref.kernels.jit.crew import CHUNKS_PER_THREAD, share
 from convref.kernels.jit.micro import tile_shape, vector_bytes
-from convref.threads import CHUNKS_PER_THREAD, num_threads, share
+from convref.threads import num_threads
 
 Array = NDArray[Any]
 
