@@ -5,7 +5,7 @@ takes a range of units of work; `share` spreads the units over the threads.
 """
 
 from functools import partial
-from math import gcd
+from math import gcd, prod
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -25,7 +25,11 @@ DENSE_FROM = 8
 PANELS = 8
 """Panels of positions that share one read of the weights."""
 ROW_TILES = 32
-"""Tiles of rows that share one packed panel."""
+"""Tiles of rows that share one packed panel, at most."""
+ROW_EFFORT, MAC_EFFORT = 20, 0.3
+"""Cycles that a dot product along a row takes to begin, and for each of its multiply-adds."""
+LEAST_ROWS = 8
+"""Tiles of rows that must share the packed panels of y for packing them to pay."""
 
 
 def forward(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -40,7 +44,8 @@ def forward(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
         share(partial(thin.forward, *arrays, width, step, block), units, macs)
         return
     rows, lanes = tile_shape(y.itemsize)
-    blocks = max(ceil(ceil(P, lanes), PANELS), min(wanted(N * G), ceil(P, lanes)))
+    panels = ceil(P, lanes)
+    blocks = max(ceil(panels, PANELS), min(wanted(N * G), ceil(panels, 2)))
     splits = min(ceil(K, rows), wanted(N * G * blocks))
     units = N * G * blocks * splits
     share(partial(dense.forward, *arrays, rows, lanes, blocks, splits), units, macs)
@@ -51,18 +56,24 @@ def weight_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     G, K, C, T = w.shape
     macs = y.size * C * T
     arrays = (canvas, w, y, geometry.taps, geometry.origins)
-    if K < DENSE_FROM:
-        share(partial(thin.weight_grad, *arrays, *row(geometry)), w.size, macs)
-        return
+    rows, lanes = tile_shape(y.itemsize)
     # Offsets of the rows (c, t) of the columns, and of the filters of y; of their positions.
     columns = np.add.outer(np.arange(C) * canvas.shape[3], geometry.taps).ravel(), geometry.origins
     filters = np.arange(K) * y.shape[3], np.arange(y.shape[3])
-    # The right operand is packed: the smaller one.
-    if C * T < K:
+
+    def effort(left: int, right: int) -> int:
+        """Work per position: multiply-adds of whole tiles, and packing the right operand."""
+        return ceil(left, rows) * rows * ceil(right, lanes) + right
+
+    width, step = row(geometry)
+    by_rows = K * C * T * (ROW_EFFORT / width + MAC_EFFORT)
+    if by_rows < min(effort(K, C * T), effort(C * T, K)):
+        share(partial(thin.weight_grad, *arrays, width, step), w.size, macs)
+        return
+    if effort(K, C * T) < effort(C * T, K):
         operands = (y, canvas, w, *filters, *columns, (C * T, 1))
     else:
         operands = (canvas, y, w, *columns, *filters, (1, C * T))
-    rows, lanes = tile_shape(y.itemsize)
     left, right = len(operands[3]), len(operands[5])
     panels = ceil(right, lanes)
     block = rows * min(ROW_TILES, pieces(G * panels, ceil(left, rows)))
@@ -82,7 +93,8 @@ def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     # Whole tiles of rows (c, t): where a tile begins decides the order in which a cell's sum is
     # taken, and that must not depend on the number of threads.
     whole = rows // gcd(rows, geometry.taps.size)
-    block = whole * ceil(pieces(N * G, C), whole)
+    least = ceil(LEAST_ROWS * rows, geometry.taps.size)
+    block = whole * ceil(max(least, pieces(N * G, C)), whole)
     units = N * G * ceil(C, block)
     share(partial(dense.input_grad, *arrays, rows, lanes, block), units, macs)
 
@@ -110,11 +122,15 @@ def ceil(length: int, step: int) -> int:
 
 def warmup() -> None:
     """Compile every kernel for the dtypes that are used most, by calling it once."""
-    geometry = Geometry.of((3, 3), (2, 2))
+    thin_case, dense_case = (1, Geometry.of(99, 2)), (DENSE_FROM, Geometry.of(5, 4))
     for dtype in (np.float32, np.float64):
-        for filters in (1, DENSE_FROM):
-            canvas, y = np.ones((1, 1, 1, 9), dtype), np.ones((1, 1, filters, 4), dtype)
-            w = np.ones((1, filters, 1, 4), dtype)
+        for filters, geometry in (thin_case, dense_case):
+            cells, taps, positions = (
+                prod(sizes)
+                for sizes in (geometry.canvas_size, geometry.kernel_size, geometry.output_size)
+            )
+            canvas = np.ones((1, 1, 1, cells), dtype)
+            w, y = np.ones((1, filters, 1, taps), dtype), np.ones((1, 1, filters, positions), dtype)
             for operator in (forward, weight_grad, input_grad):
                 operator(canvas, w, y, geometry)
 

@@ -29,6 +29,8 @@ LINE = 16
 """Numbers copied at a time when a matrix is transposed: about a cache line of them."""
 PACK_FROM = 8
 """Tiles of rows that must share a panel for packing to pay where it is not needed."""
+PACK_WEIGHTS_FROM = 4
+"""Panels of positions that must share a tile of weights for input_grad to pack it."""
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -187,8 +189,10 @@ def input_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
     cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
     blocks = -(-C // block)
-    rows, steps = np.arange(ROWS), np.arange(K) * ROWS
-    lying, packed = np.arange(K) * P, np.arange(K) * LANES
+    pack_weights = P > (PACK_WEIGHTS_FROM - 1) * LANES
+    rows, depth = np.empty(ROWS, np.int64), np.arange(K)
+    steps = depth * (ROWS if pack_weights else C * T)
+    lying, packed = depth * P, depth * LANES
     panels = np.zeros(POSITIONS * K, y.dtype)
     weight_panel = np.zeros(ROWS * K, y.dtype)
     tile = np.empty(ROWS * LANES, y.dtype)
@@ -206,15 +210,18 @@ def input_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):
                     copy_tile(y_rows, P, panel, LANES, K, min(LANES, P - p))
             for row in range(c_begin * T, c_end * T, ROWS):
                 count = min(ROWS, c_end * T - row)
-                copy_tile(weights[ng % G * K * C * T + row :], C * T, weight_panel, ROWS, K, count)
+                for r in range(ROWS):
+                    rows[r] = min(r, count - 1)
+                left = weights[ng % G * K * C * T + row :]
+                if pack_weights:
+                    copy_tile(left, C * T, weight_panel, ROWS, K, count)
+                    left = weight_panel
                 for p in range(p_begin, p_end, LANES):
                     if pack or p + LANES > P:
                         panel, panel_steps = panels[(p - p_begin) * K :], packed
                     else:
                         panel, panel_steps = outputs[ng * K * P + p :], lying
-                    tile_product(
-                        weight_panel, rows, steps, panel, panel_steps, K, tile, LANES, True
-                    )
+                    tile_product(left, rows, steps, panel, panel_steps, K, tile, LANES, True)
                     for r in range(count):
                         cell = (ng * C + (row + r) // T) * S + load(taps, (row + r) % T)
                         scatter(tile, r * LANES, cells, cell, origins, p, min(LANES, P - p))

@@ -42,33 +42,28 @@ def add_scaled(target, t, t_step, source, s, s_step, width, weight):
             store(target, to, load(target, to) + weight * load(source, s + j * s_step))
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 def weight_grad(canvas, w, y, taps, origins, width, step, start, stop):
-    """Units: weights."""
+    """Units: weights. The sum along a row is reassociated, so that it can run in vectors."""
     N, G, C, S = canvas.shape
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
     cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
     for unit in range(start, stop):
         gk, c, t = unit // (C * T), unit // T % C, unit % T
-        weights[unit] = 0
+        total = w.dtype.type(0)
         for n in range(N):
+            at = (n * G * K + gk) * P
+            channel = ((n * G + gk // K) * C + c) * S + load(taps, t)
             for p in range(0, P, width):
-                at = (n * G * K + gk) * P + p
-                first = ((n * G + gk // K) * C + c) * S + load(taps, t) + load(origins, p)
-                weights[unit] += dot(outputs, at, cells, first, step, width)
-
-
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
-def dot(outputs, at, cells, first, step, width):
-    """Sum of products along a row; reassociated, so that it can run in vectors."""
-    total = load(outputs, at) * load(cells, first)
-    if step == 1:
-        for j in range(1, width):
-            total += load(outputs, at + j) * load(cells, first + j)
-    else:
-        for j in range(1, width):
-            total += load(outputs, at + j) * load(cells, first + j * step)
-    return total
+                first, row = channel + load(origins, p), w.dtype.type(0)
+                if step == 1:
+                    for j in range(width):
+                        row += load(outputs, at + p + j) * load(cells, first + j)
+                else:
+                    for j in range(width):
+                        row += load(outputs, at + p + j) * load(cells, first + j * step)
+                total += row
+        store(weights, unit, total)
 
 
 @njit(nogil=True, cache=True, fastmath=False)
