@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Timer
 from time import monotonic
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from convref.backends import backend_name, backends, compiled, warmup
@@ -109,17 +110,20 @@ def exit_codes() -> Iterator[None]:
 
 def watched(cases: list[Case]) -> Iterator[Case]:
     """The cases one by one, with a progress bar once that takes longer than a moment."""
-    started = monotonic()
-    columns = TextColumn("judging"), BarColumn(), MofNCompleteColumn()
-    progress = Progress(*columns, console=messages, transient=True)
+    columns = SpinnerColumn(), TextColumn("judging"), BarColumn(), MofNCompleteColumn()
+    shown = messages.is_terminal
+    progress = Progress(*columns, console=messages, transient=True, disable=not shown)
     task = progress.add_task("judging", total=len(cases))
+    appear = Timer(PROGRESS_AFTER, progress.start)
+    appear.daemon = True
+    appear.start()
     try:
         for case in cases:
-            if monotonic() - started > PROGRESS_AFTER:
-                progress.start()
             yield case
             progress.advance(task)
     finally:
+        appear.cancel()
+        appear.join()
         if progress.live.is_started:
             progress.stop()
 
@@ -148,7 +152,8 @@ def closing(lines: list[Line]) -> str:
     if wrong:
         named = "; ".join(f"{line.framework}, {line.operator}" for line in wrong)
         return f"[red]wrong[/red]: {named}"
-    return f"all {outputs} outputs are legitimate: within the rounding bound, element by element"
+    subject = "the output is" if outputs == 1 else f"all {outputs} outputs are"
+    return f"{subject} legitimate: within the rounding bound, element by element"
 
 
 def installed(package: str) -> str:

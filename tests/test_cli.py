@@ -1,16 +1,20 @@
 """The command line, as a person or a program meets it."""
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import convref
+from convref import cli
 
 HEADINGS = ["framework", "operator", "cases", "outputs", "bound used", "ULP", "verdict"]
 X, W = np.ones((1, 2, 9), np.float32), np.ones((3, 2, 2), np.float32)
@@ -57,6 +61,18 @@ def test_verify_judges_the_corpus():
 def test_the_table_fits_the_terminal(columns):
     _, output, _ = run("verify", COLUMNS=columns)
     assert max(map(len, output.splitlines())) <= int(columns)
+
+
+def test_progress_appears_once_it_takes_long(monkeypatch):
+    written = io.StringIO()
+    monkeypatch.setattr(cli, "messages", Console(file=written, force_terminal=True, width=80))
+    monkeypatch.setattr(cli, "PROGRESS_AFTER", 30)
+    assert list(cli.watched([1, 2])) == [1, 2]
+    assert written.getvalue() == ""
+    monkeypatch.setattr(cli, "PROGRESS_AFTER", 0.01)
+    for _ in cli.watched([1, 2]):
+        time.sleep(0.2)
+    assert "judging" in written.getvalue()
 
 
 def test_verify_prints_json():

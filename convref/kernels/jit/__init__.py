@@ -1,7 +1,8 @@
 """The same in Numba: tile by tile, on several threads, with nothing unrolled in memory.
 
-Groups with enough filters to fill a register tile go to `dense`, the others to `thin`. Each kernel
-takes a range of units of work; `share` spreads the units over the threads.
+Groups with enough filters to fill a register tile go to `dense`, the others to `thin`; the weight
+gradient goes where it takes the least effort. Each kernel takes a range of units of work; `share`
+spreads the units over the threads.
 """
 
 from functools import partial
@@ -56,29 +57,30 @@ def weight_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     G, K, C, T = w.shape
     macs = y.size * C * T
     arrays = (canvas, w, y, geometry.taps, geometry.origins)
+    width, step = row(geometry)
     rows, lanes = tile_shape(y.itemsize)
-    # Offsets of the rows (c, t) of the columns, and of the filters of y; of their positions.
-    columns = np.add.outer(np.arange(C) * canvas.shape[3], geometry.taps).ravel(), geometry.origins
-    filters = np.arange(K) * y.shape[3], np.arange(y.shape[3])
 
     def effort(left: int, right: int) -> int:
-        """Work per position: multiply-adds of whole tiles, and packing the right operand."""
+        """Cycles per position of a product of tiles, and of packing its right operand."""
         return ceil(left, rows) * rows * ceil(right, lanes) + right
 
-    width, step = row(geometry)
-    by_rows = K * C * T * (ROW_EFFORT / width + MAC_EFFORT)
-    if by_rows < min(effort(K, C * T), effort(C * T, K)):
+    by_columns, by_filters = effort(K, C * T), effort(C * T, K)
+    if K * C * T * (ROW_EFFORT / width + MAC_EFFORT) < min(by_columns, by_filters):
         share(partial(thin.weight_grad, *arrays, width, step), w.size, macs)
         return
-    if effort(K, C * T) < effort(C * T, K):
-        operands = (y, canvas, w, *filters, *columns, (C * T, 1))
+    # Each operand as a matrix: the offsets of its rows and of its positions.
+    channels = np.arange(C) * canvas.shape[3]
+    columns = canvas, np.add.outer(channels, geometry.taps).ravel(), geometry.origins
+    filters = y, np.arange(K) * y.shape[3], np.arange(y.shape[3])
+    if by_columns < by_filters:
+        left, right, strides = filters, columns, (C * T, 1)
     else:
-        operands = (canvas, y, w, *columns, *filters, (1, C * T))
-    left, right = len(operands[3]), len(operands[5])
-    panels = ceil(right, lanes)
-    block = rows * min(ROW_TILES, pieces(G * panels, ceil(left, rows)))
-    units = G * panels * ceil(left, block)
-    share(partial(dense.weight_grad, *operands, rows, lanes, block), units, macs)
+        left, right, strides = columns, filters, (1, C * T)
+    panels = ceil(len(right[1]), lanes)
+    tiles = ceil(len(left[1]), rows)
+    block = rows * min(ROW_TILES, pieces(G * panels, tiles))
+    units = G * panels * ceil(len(left[1]), block)
+    share(partial(dense.weight_grad, *left, *right, w, strides, rows, lanes, block), units, macs)
 
 
 def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:

@@ -6,11 +6,11 @@ more than that is ever unrolled, and what lies side by side already is not even 
 into units that write to separate places; every sum is taken in one order, whatever unit, panel or
 lane it falls in.
 
-| operator    | rows of a tile | lanes         | depth   | result                    |
-| ----------- | -------------- | ------------- | ------- | ------------------------- |
-| forward     | filters        | positions     | c, t    | stored                    |
-| weight_grad | c, t / filters | filters / c,t | n, p    | stored, perhaps transposed |
-| input_grad  | c, t           | positions     | filters | scattered over the canvas |
+| operator    | rows of a tile  | lanes           | depth   | result                     |
+| ----------- | --------------- | --------------- | ------- | -------------------------- |
+| forward     | filters         | positions       | c, t    | stored                     |
+| weight_grad | c, t or filters | filters or c, t | n, p    | stored, perhaps transposed |
+| input_grad  | c, t            | positions       | filters | scattered over the canvas  |
 
 Rows and lanes past the last one are computed with the rest of a tile and not kept.
 """
@@ -116,20 +116,9 @@ def copy_tile(source, s_pitch, target, t_pitch, rows, lanes):
 
 @njit(nogil=True, cache=True, fastmath=False)
 def weight_grad(
-    left,
-    right,
-    w,
-    left_rows,
-    left_steps,
-    right_rows,
-    right_steps,
-    strides,
-    ROWS,
-    LANES,
-    block,
-    start,
-    stop,
-):
+    left, left_rows, left_steps, right, right_rows, right_steps, w, strides,
+    ROWS, LANES, block, start, stop,
+):  # fmt: skip
     """``w[r, lane] = sum over n, p of left[n, r, p] * right[n, lane, p]`` in each group.
 
     One of left and right is the canvas, the other y; an element of either lies at the sum of its
@@ -138,7 +127,8 @@ def weight_grad(
     N, G = left.shape[:2]
     R, L, P = len(left_rows), len(right_rows), len(left_steps)
     a, b, weights = left.reshape(-1), right.reshape(-1), w.reshape(-1)
-    a_size, b_size = left[0, 0].size, right[0, 0].size
+    a_size = left.shape[2] * left.shape[3]
+    b_size = right.shape[2] * right.shape[3]
     blocks, panels = -(-R // block), -(-L // LANES)
     packed, panel = np.arange(DEPTH) * LANES, np.zeros(DEPTH * LANES, w.dtype)
     tiles, rows = np.empty(block * LANES, w.dtype), np.empty(block, np.int64)
