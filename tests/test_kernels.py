@@ -12,6 +12,7 @@ from convref import Geometry, backends, conv, conv_input_grad, conv_vjp, conv_we
 from convref.backends import kernels
 
 Array = np.ndarray[Any, Any]
+pytestmark = pytest.mark.uncompiled
 thoroughly = settings(max_examples=4 * settings.default.max_examples)
 
 
