@@ -7,8 +7,9 @@ from typing import Any, Unpack
 from numpy.typing import ArrayLike, NDArray
 
 from convref import engine
+from convref.checks import divide
 from convref.dtypes import accumulator, as_array
-from convref.errors import ShapeError, WordError, verb
+from convref.errors import ShapeError, verb
 from convref.geometry import bind
 from convref.integers import kernel_sizes, per_axis
 from convref.kernels.im2col import matrix_of_columns, scatter
@@ -22,7 +23,8 @@ def im2col(x: ArrayLike, kernel_size: Sequence[int], **words: Unpack[Words]) -> 
     """The column matrix ``(..., C*T, P)``: what each tap sees at each output position.
 
     Row ``c*T + t`` is tap t of channel c, as in PyTorch's unfold, so that for one group
-    ``w.reshape(K, C*T) @ im2col(x)`` is the output, flattened to ``(..., K, P)``.
+    ``w.reshape(K, C*T) @ im2col(x)`` is the output, flattened to ``(..., K, P)``. Of several groups
+    each takes a block of ``C/groups * T`` rows; the columns are the same.
 
     >>> im2col([[1, 2, 3, 4]], (3,))
     array([[1, 2],
@@ -30,11 +32,13 @@ def im2col(x: ArrayLike, kernel_size: Sequence[int], **words: Unpack[Words]) -> 
            [3, 4]])
     """
     x, size = as_array("x", x), kernel_sizes(kernel_size)
-    spec = ungrouped(len(size), words)
+    spec = ConvSpec.of(len(size), **words)
     seen = engine.channels_first("x", x, spec)
+    divide("x", x, "input", seen.shape[-spec.rank - 1], spec)
     geometry = bind(spec, seen.shape[-spec.rank :], size)
     canvas = engine.place(seen, geometry, x.dtype.newbyteorder("="))
-    cols = matrix_of_columns(canvas[:, 0], geometry)
+    N, G, per_group, S = canvas.shape
+    cols = matrix_of_columns(canvas.reshape(N, G * per_group, S), geometry)
     return cols.reshape(*seen.shape[: -spec.rank - 1], *cols.shape[-2:])
 
 
@@ -50,7 +54,7 @@ def col2im(
     array([[1, 4, 6, 4]])
     """
     cols, size = as_array("cols", cols), kernel_sizes(kernel_size)
-    spec = ungrouped(len(size), words)
+    spec = ConvSpec.of(len(size), **words)
     geometry = bind(spec, per_axis("input_size", input_size, spec.rank, minimum=0), size)
     taps, positions = len(geometry.taps), len(geometry.origins)
     if cols.ndim < 2 or cols.shape[-1] != positions or cols.shape[-2] % taps:
@@ -70,10 +74,3 @@ def col2im(
     )
     geometry.take_back(canvas, engine.channels_first("x", x, spec))
     return x
-
-
-def ungrouped(rank: int, words: Words) -> ConvSpec:
-    """The spec of words that must not name groups, for columns have none."""
-    if "groups" in words:
-        raise WordError("columns have no `groups`", "leave the word out")
-    return ConvSpec.of(rank, **words)

@@ -196,6 +196,7 @@ class Geometry:
             along = axis.sources(self.padding_mode)
             hole = np.logical_or.outer(flat < 0, along < 0)
             flat = np.where(hole, -1, np.add.outer(flat * axis.size, along)).ravel()
+        flat.flags.writeable = False
         return flat
 
     def place(self, x: NDArray[Any], canvas: NDArray[Any]) -> None:

@@ -179,13 +179,9 @@ WORDS = {
         lambda: convref.depthwise_conv(ones(2, 8), ones(2, 1, 3), groups=2),
         "depthwise_conv: `groups` is always the number of channels here; leave the word out",
     ),
-    "groups of columns": (
-        lambda: convref.im2col(ones(2, 8), (3,), groups=2),
-        "im2col: columns have no `groups`; leave the word out",
-    ),
-    "groups of columns, back": (
-        lambda: convref.col2im(ones(6, 6), 8, (3,), groups=2),
-        "col2im: columns have no `groups`; leave the word out",
+    "groups that do not divide the columns": (
+        lambda: convref.im2col(ones(2, 8), (3,), groups=3),
+        "im2col: `groups` (=3) must divide the 2 input channels of `x` (shape (2, 8)); use 1 or 2",
     ),
 }
 
