@@ -16,6 +16,10 @@ def ones(*shape: int) -> np.ndarray[Any, Any]:
 
 
 SHAPES = {
+    "groups that do not divide the columns": (
+        lambda: convref.im2col(ones(2, 8), (3,), groups=3),
+        "im2col: `groups` (=3) must divide the 2 input channels of `x` (shape (2, 8)); use 1 or 2",
+    ),
     "groups do not divide x": (
         lambda: convref.conv(ones(1, 4, 8, 8), ones(6, 1, 3, 3), groups=3),
         "conv: `groups` (=3) must divide the 4 input channels of `x` (shape (1, 4, 8, 8)); "
@@ -178,10 +182,6 @@ WORDS = {
     "groups of a depthwise convolution": (
         lambda: convref.depthwise_conv(ones(2, 8), ones(2, 1, 3), groups=2),
         "depthwise_conv: `groups` is always the number of channels here; leave the word out",
-    ),
-    "groups that do not divide the columns": (
-        lambda: convref.im2col(ones(2, 8), (3,), groups=3),
-        "im2col: `groups` (=3) must divide the 2 input channels of `x` (shape (2, 8)); use 1 or 2",
     ),
 }
 
