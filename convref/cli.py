@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from convref import __version__
 from convref.backends import backend_name, backends, compiled, warmup
 from convref.errors import ConvrefError
 from convref.threads import num_threads
@@ -70,7 +71,7 @@ def info(as_json: AsJson = False) -> None:
     """Print versions, processor, vector width, threads and the folder of compiled kernels."""
     with exit_codes():
         facts = {
-            "convref": installed("convref"),
+            "convref": __version__,
             "python": f"{platform.python_version()} ({platform.system()}, {platform.machine()})",
             "numpy": installed("numpy"),
             "numba": installed("numba"),

@@ -151,3 +151,37 @@ def test_a_forked_child_computes_too() -> None:
         check=False,
     )
     assert (run.stdout.strip(), run.returncode) == ("7", 0), run.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="nobody tells on this system")
+def test_the_caller_may_use_the_same_processors_afterwards() -> None:
+    allowed = os.sched_getaffinity(0)
+    seen: list[set[int]] = []
+
+    def task(start: int, stop: int) -> None:
+        seen.append(os.sched_getaffinity(0))
+        raise RuntimeError("unit on fire")
+
+    with using_threads(2), pytest.raises(RuntimeError):
+        share(task, 8, MANY)
+    assert os.sched_getaffinity(0) == allowed
+    assert all(processors <= allowed for processors in seen)
+
+
+def test_an_interrupt_leaves_nobody_writing() -> None:
+    """Ctrl-C in the caller while helpers are at work: it comes out when they have finished."""
+    started, running = threading.Event(), set[int]()
+
+    def task(start: int, stop: int) -> None:
+        running.add(start)
+        if threading.current_thread() is threading.main_thread():
+            started.wait(timeout=30)
+            running.discard(start)
+            raise KeyboardInterrupt
+        started.set()
+        time.sleep(0.05)
+        running.discard(start)
+
+    with using_threads(3), pytest.raises(KeyboardInterrupt):
+        share(task, 30, MANY)
+    assert not running

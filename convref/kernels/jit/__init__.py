@@ -3,6 +3,9 @@
 Groups with enough filters to fill a register tile go to `dense`, the others to `thin`; the weight
 gradient goes where it takes the least effort. Each kernel takes a range of units of work; `share`
 spreads the units over the threads.
+
+Compiled kernels are kept on disk and go by the time stamp of their own file: who changes micro.py
+or flat.py deletes the ``*.nbi`` and ``*.nbc`` files in ``__pycache__``.
 """
 
 from functools import partial
