@@ -52,7 +52,7 @@ def forward(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     blocks = max(ceil(panels, PANELS), min(wanted(N * G), ceil(panels, 2)))
     splits = min(ceil(K, rows), wanted(N * G * blocks))
     units = N * G * blocks * splits
-    share(partial(dense.forward, *arrays, rows, lanes, blocks, splits), units, macs)
+    share(partial(dense.forward, *arrays, blocks, splits), units, macs)
 
 
 def weight_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -83,7 +83,7 @@ def weight_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     tiles = ceil(len(left[1]), rows)
     block = rows * min(ROW_TILES, pieces(G * panels, tiles))
     units = G * panels * ceil(len(left[1]), block)
-    share(partial(dense.weight_grad, *left, *right, w, strides, rows, lanes, block), units, macs)
+    share(partial(dense.weight_grad, *left, *right, w, strides, block), units, macs)
 
 
 def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -94,14 +94,14 @@ def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     if w.shape[1] < DENSE_FROM:
         share(partial(thin.input_grad, *arrays, *row(geometry)), N * G * C, macs)
         return
-    rows, lanes = tile_shape(y.itemsize)
+    rows, _ = tile_shape(y.itemsize)
     # Whole tiles of rows (c, t): where a tile begins decides the order in which a cell's sum is
     # taken, and that must not depend on the number of threads.
     whole = rows // gcd(rows, geometry.taps.size)
     least = ceil(LEAST_ROWS * rows, geometry.taps.size)
     block = whole * ceil(max(least, pieces(N * G, C)), whole)
     units = N * G * ceil(C, block)
-    share(partial(dense.input_grad, *arrays, rows, lanes, block), units, macs)
+    share(partial(dense.input_grad, *arrays, block), units, macs)
 
 
 def row(geometry: Geometry) -> tuple[int, int]:

@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 
 from convref.kernels.jit.flat import load, store
-from convref.kernels.jit.micro import tile_product
+from convref.kernels.jit.micro import lanes_of, rows_of, tile_product
 
 DEPTH = 512
 """Numbers summed before a tile is written back: a panel of them stays in the L2 cache."""
@@ -34,8 +34,9 @@ PACK_WEIGHTS_FROM = 4
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def forward(canvas, w, y, taps, origins, ROWS, LANES, blocks, splits, start, stop):
+def forward(canvas, w, y, taps, origins, blocks, splits, start, stop):
     """Units: sample, group, block of positions, split of the filters."""
+    ROWS, LANES = rows_of(y), lanes_of(y)
     _, G, C, S = canvas.shape
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
     cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)
@@ -57,7 +58,7 @@ def forward(canvas, w, y, taps, origins, ROWS, LANES, blocks, splits, start, sto
             for p in range(p_begin, p_end, LANES):
                 if not in_place(origins, p, P, LANES, k_end - k_begin, ROWS):
                     panel, lanes = panels[(p - p_begin) * DEPTH :], min(LANES, P - p)
-                    gather(cells, ng * C * S, seen, d, depth, origins, p, lanes, panel, LANES)
+                    gather(cells, ng * C * S, seen, d, depth, origins, p, lanes, panel)
             for k in range(k_begin, k_end, ROWS):
                 count = min(ROWS, K - k)
                 for r in range(ROWS):
@@ -90,8 +91,9 @@ def in_place(origins, p, P, LANES, filters, ROWS):
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def gather(cells, base, seen, d0, depth, origins, p, lanes, panel, LANES):
+def gather(cells, base, seen, d0, depth, origins, p, lanes, panel):
     """Pack rows d0 to d0 + depth of the columns of positions p to p + lanes."""
+    LANES = lanes_of(panel)
     first = load(origins, p)
     side_by_side = lanes == LANES and load(origins, p + LANES - 1) - first == LANES - 1
     for d in range(depth):
@@ -117,13 +119,14 @@ def copy_tile(source, s_pitch, target, t_pitch, rows, lanes):
 @njit(nogil=True, cache=True, fastmath=False)
 def weight_grad(
     left, left_rows, left_steps, right, right_rows, right_steps, w, strides,
-    ROWS, LANES, block, start, stop,
+    block, start, stop,
 ):  # fmt: skip
     """``w[r, lane] = sum over n, p of left[n, r, p] * right[n, lane, p]`` in each group.
 
     One of left and right is the canvas, the other y; an element of either lies at the sum of its
     row's offset and its step's. Right is packed. Units: group, block of rows, panel of lanes.
     """
+    ROWS, LANES = rows_of(w), lanes_of(w)
     N, G = left.shape[:2]
     R, L, P = len(left_rows), len(right_rows), len(left_steps)
     a, b, weights = left.reshape(-1), right.reshape(-1), w.reshape(-1)
@@ -145,9 +148,7 @@ def weight_grad(
             for p in range(0, P, DEPTH):
                 depth = min(DEPTH, P - p)
                 at = (n * G + g) * b_size
-                transpose(
-                    b, at, right_rows[lane_begin:], lanes, right_steps[p:], depth, panel, LANES
-                )
+                transpose(b, at, right_rows[lane_begin:], lanes, right_steps[p:], depth, panel)
                 for r in range(0, count, ROWS):
                     tile_product(
                         a[(n * G + g) * a_size :], rows[r:], left_steps[p:], panel, packed, depth,
@@ -163,8 +164,9 @@ def weight_grad(
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def transpose(source, base, rows, lanes, steps, depth, panel, LANES):
+def transpose(source, base, rows, lanes, steps, depth, panel):
     """Pack ``lanes`` rows of a matrix as the lanes of a panel."""
+    LANES = lanes_of(panel)
     for d_begin in range(0, depth, LINE):
         for lane in range(lanes):
             row = base + load(rows, lane)
@@ -173,8 +175,9 @@ def transpose(source, base, rows, lanes, steps, depth, panel, LANES):
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def input_grad(canvas, w, y, taps, origins, ROWS, LANES, block, start, stop):
+def input_grad(canvas, w, y, taps, origins, block, start, stop):
     """Units: sample, group, block of channels. Each clears and fills its own part of the canvas."""
+    ROWS, LANES = rows_of(y), lanes_of(y)
     _, G, C, S = canvas.shape
     K, T, P = w.shape[1], w.shape[3], y.shape[3]
     cells, weights, outputs = canvas.reshape(-1), w.reshape(-1), y.reshape(-1)

@@ -44,6 +44,28 @@ def tile_shape(itemsize: int) -> tuple[int, int]:
     return rows, VECTORS * max(1, vector_bytes() // itemsize)
 
 
+def rows_of(a):
+    """ROWS of the tile for an array's dtype; to the compiler a constant."""
+    return tile_shape(a.itemsize)[0]
+
+
+def lanes_of(a):
+    """LANES of the tile for an array's dtype; to the compiler a constant."""
+    return tile_shape(a.itemsize)[1]
+
+
+@overload(rows_of)
+def _rows_of(a):
+    ROWS, _ = tile_shape(a.dtype.bitwidth // 8)
+    return lambda a: ROWS
+
+
+@overload(lanes_of)
+def _lanes_of(a):
+    _, LANES = tile_shape(a.dtype.bitwidth // 8)
+    return lambda a: LANES
+
+
 def tile_product(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
     """``out[r * pitch + lane] += sum over d of a[rows[r] + a_steps[d]] * b[b_steps[d] + lane]``.
 
