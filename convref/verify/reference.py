@@ -12,6 +12,7 @@ from convref.engine import Options
 from convref.errors import WordError
 from convref.functional import conv, conv_input_grad, conv_transpose, conv_weight_grad
 from convref.spec import ConvSpec, Words
+from convref.verify.bounds import gamma
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -27,6 +28,19 @@ class Reference(NamedTuple):
     """The same sum over absolute values, the bias among them."""
     terms: int
     """How many numbers each element sums, at most."""
+
+    @property
+    def uncertainty(self) -> NDArray[np.float64]:
+        """How far the value may be from the truth: its own sums are rounded too.
+
+        As good as nothing, but where long double is no wider than the float64 that it judges.
+        """
+        if self.value.dtype.kind not in "fc":
+            return np.zeros(self.magnitude.shape)
+        unit_roundoff = float(np.finfo(self.value.dtype).eps) / 2
+        # Of a complex product two roundings more, and the square root of 2.
+        error: NDArray[np.float64] = 1.5 * gamma(self.terms + 2, unit_roundoff) * self.magnitude
+        return error
 
 
 def reference(

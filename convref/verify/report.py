@@ -65,6 +65,7 @@ def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> Report
     if output.shape == true.value.shape:
         with np.errstate(all="ignore"):
             bound = rounding_bound(true.magnitude, true.terms, accumulate, dtype)
+            bound += true.uncertainty
             error = errors(output, true, bound, dtype, accumulate)
             used = np.where(error > 0, error / bound, 0)
             ulps = np.where(error > 0, error / ulp(abs(true.value).astype(np.float64), dtype), 0)
