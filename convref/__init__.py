@@ -15,6 +15,7 @@ Letters, as they stand in formulas and shapes throughout:
 
 from convref.backends import backends, using_backend, warmup
 from convref.columns import col2im, im2col
+from convref.depthwise import depthwise_conv, separable_conv
 from convref.errors import (
     ConvrefError,
     DtypeError,
@@ -36,8 +37,6 @@ from convref.functional import (
     conv_transpose3d,
     conv_vjp,
     conv_weight_grad,
-    depthwise_conv,
-    separable_conv,
 )
 from convref.geometry import Geometry
 from convref.sparse import conv_matrix

@@ -39,6 +39,11 @@ def as_array(name: str, value: object) -> NDArray[Any]:
     return array
 
 
+def optional_array(name: str, value: object) -> NDArray[Any] | None:
+    """As an array, unless it is None."""
+    return None if value is None else as_array(name, value)
+
+
 def promoted(**arrays: NDArray[Any]) -> np.dtype[Any]:
     """The dtype of the result, by NumPy's promotion; raise DtypeError where there is none."""
     try:

@@ -17,8 +17,6 @@ from convref import (
     conv_transpose,
     conv_vjp,
     conv_weight_grad,
-    depthwise_conv,
-    separable_conv,
 )
 
 Array = np.ndarray[Any, Any]
@@ -169,31 +167,6 @@ def test_smallest_transposed_size_of_same(size: int, stride: int, output: int) -
     assert conv_transpose(x, w, stride=stride, padding="same").shape == (1, output)
     largest = conv_transpose(x, w, stride=stride, padding="same", output_padding=stride - 1)
     assert largest.shape == (1, size * stride)
-
-
-@given(p=problems(), multiplier=st.integers(1, 3))
-def test_depthwise_convolves_each_channel_alone(p: Problem, multiplier: int) -> None:
-    words = p.without("groups")
-    w = np.resize(p.w, (p.channels * multiplier, 1, *p.kernel))
-    y = p.channels_first(depthwise_conv(p.x, w, np.arange(len(w)), **words))
-    x = p.channels_first(p.x)
-    words.pop("layout")
-    for k, filters in enumerate(w):
-        c = k // multiplier
-        channel = np.take(x, [c], -p.rank - 1)
-        alone = conv(channel, filters[None], [k], **words)
-        same(np.take(y, [k], -p.rank - 1), alone)
-
-
-@given(p=problems(), filters=st.integers(1, 3))
-def test_separable_is_two_convolutions(p: Problem, filters: int) -> None:
-    words = p.without("groups")
-    depthwise = np.resize(p.w, (2 * p.channels, 1, *p.kernel))
-    pointwise = np.resize(p.w, (filters, len(depthwise), *[1] * p.rank))
-    middle = conv(p.x, depthwise, groups=p.channels, **words)
-    bias = np.arange(filters)
-    expected = conv(middle, pointwise, bias, layout=p.words["layout"])
-    same(separable_conv(p.x, depthwise, pointwise, bias, **words), expected)
 
 
 @given(p=problems())

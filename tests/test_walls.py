@@ -22,7 +22,7 @@ ORDER = (
     ("kernels",),
     ("backends", "checks"),
     ("engine",),
-    ("functional", "columns", "sparse"),
+    ("functional", "depthwise", "columns", "sparse"),
     ("verify",),
     ("__init__",),
     ("cli",),
