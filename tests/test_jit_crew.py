@@ -185,3 +185,15 @@ def test_an_interrupt_leaves_nobody_writing() -> None:
     with using_threads(3), pytest.raises(KeyboardInterrupt):
         share(task, 30, MANY)
     assert not running
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="nobody moves on this system")
+def test_a_sandbox_that_forbids_moving_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError("not permitted")
+
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    done: list[int] = []
+    with using_threads(3):
+        share(lambda start, stop: done.extend(range(start, stop)), 20, MANY)
+    assert sorted(done) == list(range(20))

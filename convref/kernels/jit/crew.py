@@ -13,6 +13,7 @@ import ctypes
 import os
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count, pairwise
 from queue import SimpleQueue
 from threading import Thread
@@ -179,9 +180,10 @@ def places() -> tuple[set[int], set[int]]:
 
 
 def keep_to(processors: set[int]) -> None:
-    """Let this thread run on these processors only."""
-    if processors and os.sched_getaffinity(0) != processors:
-        os.sched_setaffinity(0, processors)
+    """Let this thread run on these processors only; a sandbox that forbids it is no error."""
+    with suppress(OSError):
+        if processors and os.sched_getaffinity(0) != processors:
+            os.sched_setaffinity(0, processors)
 
 
 _processor: Callable[[], int] | None = None
