@@ -211,8 +211,8 @@ def allocate(
     ``shape`` is channels first; it is put in the layout of the spec (weights have none).
     """
     if spec is not None and spec.layout == "channels_last":
-        channels = len(shape) - spec.rank - 1
-        shape = (*shape[:channels], *shape[channels + 1 :], shape[channels])
+        axis = len(shape) - spec.rank - 1
+        shape = (*shape[:axis], *shape[axis + 1 :], shape[axis])
     if out is None:
         check_fits(prod(shape) * dtype.itemsize, f"the output, of shape {shape},")
         return np.empty(shape, dtype)

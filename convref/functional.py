@@ -135,25 +135,8 @@ def conv_transpose(
     seen = engine.channels_first("x", x, spec)
     check_transposed_channels(seen.shape[-spec.rank - 1], x, w)
     size, kernel = seen.shape[-spec.rank :], w.shape[2:]
-    extra = per_axis("output_padding", output_padding, spec.rank, minimum=0)
     smallest = transposed_size(spec, size, kernel)
-    if output_size is None:
-        for more, step in zip(extra, spec.stride, strict=True):
-            if more >= step:
-                raise WordError(
-                    f"`output_padding` (={output_padding!r}) must be smaller than `stride` "
-                    f"(={stride!r})",
-                    "only `stride` output sizes share one input size",
-                )
-        chosen = tuple(length + more for length, more in zip(smallest, extra, strict=True))
-    else:
-        if any(extra):
-            raise WordError(
-                f"`output_padding` (={output_padding!r}) and `output_size` (={output_size!r}) "
-                "both choose the output size",
-                "give one of them",
-            )
-        chosen = per_axis("output_size", output_size, spec.rank, minimum=0)
+    chosen = chosen_size(smallest, output_padding, output_size, spec, stride)
     check_transposed_size(chosen, smallest, size, spec)
     return engine.input_grad(
         x,
@@ -164,6 +147,31 @@ def conv_transpose(
         Options(accumulate, out, backend, threads),
         name="x",
     )
+
+
+def chosen_size(
+    smallest: tuple[int, ...],
+    output_padding: Axes,
+    output_size: Axes | None,
+    spec: ConvSpec,
+    stride: Axes,
+) -> tuple[int, ...]:
+    """The sizes that a user picks among those that share one input size, by either word."""
+    extra = per_axis("output_padding", output_padding, spec.rank, minimum=0)
+    if output_size is not None:
+        if any(extra):
+            raise WordError(
+                f"`output_padding` (={output_padding!r}) and `output_size` (={output_size!r}) "
+                "both choose the output size",
+                "give one of them",
+            )
+        return per_axis("output_size", output_size, spec.rank, minimum=0)
+    if any(more >= step for more, step in zip(extra, spec.stride, strict=True)):
+        raise WordError(
+            f"`output_padding` (={output_padding!r}) must be smaller than `stride` (={stride!r})",
+            "only `stride` output sizes share one input size",
+        )
+    return tuple(length + more for length, more in zip(smallest, extra, strict=True))
 
 
 @verb

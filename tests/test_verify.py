@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import convref
-from convref import WordError, verify
+from convref import ShapeError, WordError, verify
 
 DTYPES = ("float16", "float32", "float64", "complex64", "complex128", "int64")
 
@@ -191,4 +191,9 @@ def test_messages():
     assert str(error.value) == (
         "verify: `accumulate` (='float8') is not a dtype that sums are taken in; use one of "
         "float16, bfloat16, float32, float64, complex64, complex128, int32, int64"
+    )
+    with pytest.raises(ShapeError) as shape_error:
+        verify(y, x, w, np.ones(4))
+    assert str(shape_error.value) == (
+        "verify: `bias` has shape (4,), and there are 3 output channels; give it the shape (3,)"
     )

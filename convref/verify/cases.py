@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.dtypes import as_array
-from convref.errors import FileError
+from convref.errors import ConvrefError, FileError
 from convref.spec import Words
 from convref.verify import sums_in
 from convref.verify.reference import reference
@@ -150,9 +150,9 @@ def opened(file: IO[bytes], name: str) -> Iterator[Any]:
         if not hasattr(archive, "files"):
             raise ValueError("it holds a single array")
         yield archive
+    except ConvrefError:
+        raise
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, FileError):
-            raise
         raise FileError(
             f"{name} is not an .npz file of plain arrays: {error}", "write it with numpy.savez"
         ) from error

@@ -51,28 +51,27 @@ def reference(
     Floats are summed in float64, float64 itself in long double, integers in int64.
     """
     spec = check(kind, shape, w, bias, words)
-    value = compute(kind, shape, widened(x), widened(w), spec, words)
-    magnitude = compute(kind, shape, absolute(x), absolute(w), spec, words)
-    terms = number_of_terms(kind, shape, x, w, spec)
-    if bias is not None:
-        engine.add_bias(engine.channels_first("y", value, spec), widened(bias), spec)
-        engine.add_bias(engine.channels_first("y", magnitude, spec), absolute(bias), spec)
-        terms += 1
+    operands = (x, w) if bias is None else (x, w, bias)
+    value = compute(kind, shape, spec, words, *map(widened, operands))
+    magnitude = compute(kind, shape, spec, words, *map(absolute, operands))
+    terms = number_of_terms(kind, shape, x, w, spec) + (bias is not None)
     return Reference(value, magnitude, terms)
 
 
-def compute(kind: str, shape: Shape, x: Array, w: Array, spec: ConvSpec, words: Words) -> Array:
+def compute(
+    kind: str, shape: Shape, spec: ConvSpec, words: Words, x: Array, w: Array, *bias: Array
+) -> Array:
     """The output of this kind, from the operands in the order that `verify` takes them."""
     if kind == "weight_grad":
         return conv_weight_grad(x, w, shape[2:], backend="numpy", **words)
     if kind == "bias_grad":
         return engine.bias_grad(x, spec, Options())
     if kind == "forward":
-        return conv(x, w, backend="numpy", **words)
+        return conv(x, w, *bias, backend="numpy", **words)
     sizes = shape[-spec.rank - 1 : -1] if spec.layout == "channels_last" else shape[-spec.rank :]
     if kind == "input_grad":
         return conv_input_grad(x, w, sizes, backend="numpy", **words)
-    return conv_transpose(x, w, output_size=sizes, backend="numpy", **words)  # type: ignore[misc]
+    return conv_transpose(x, w, *bias, output_size=sizes, backend="numpy", **words)  # type: ignore[misc]
 
 
 def number_of_terms(kind: str, shape: Shape, x: Array, w: Array, spec: ConvSpec) -> int:

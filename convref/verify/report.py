@@ -55,8 +55,12 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, ready for JSON."""
-        fields = {"ok": self.ok, **asdict(self)}
-        return {key: "inf" if value == np.inf else value for key, value in fields.items()}
+        return plain({"ok": self.ok, **asdict(self)})
+
+
+def plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields as JSON can have them: an infinite number as the string "inf"."""
+    return {key: "inf" if value == np.inf else value for key, value in fields.items()}
 
 
 def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> Report:

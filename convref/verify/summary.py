@@ -4,10 +4,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from convref.verify.cases import Case
-from convref.verify.report import VERDICTS, Report
+from convref.verify.report import VERDICTS, Report, plain
 
 Judged = tuple[Case, str, Report]
 """A case, the name of one of its outputs, and the report on it."""
@@ -62,8 +60,5 @@ def as_values(judged: Iterable[Judged]) -> dict[str, Any]:
         fields = {key: value for key, value in vars(case).items() if key != "arrays"}
         entry = cases.setdefault(case.name, {**fields, "outputs": {}})
         entry["outputs"][name] = report.as_dict()
-    summary = [
-        {key: "inf" if value == np.inf else value for key, value in asdict(line).items()}
-        for line in lines
-    ]
+    summary = [plain(asdict(line)) for line in lines]
     return {"ok": is_ok(lines), "summary": summary, "cases": list(cases.values())}

@@ -32,8 +32,6 @@ ROW_TILES = 32
 """Tiles of rows that share one packed panel, at most."""
 ROW_EFFORT, MAC_EFFORT = 20, 0.3
 """Cycles that a dot product along a row takes to begin, and for each of its multiply-adds."""
-LEAST_ROWS = 8
-"""Tiles of rows that must share the packed panels of y for packing them to pay."""
 
 
 def forward(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -98,7 +96,7 @@ def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
     # Whole tiles of rows (c, t): where a tile begins decides the order in which a cell's sum is
     # taken, and that must not depend on the number of threads.
     whole = rows // gcd(rows, geometry.taps.size)
-    least = ceil(LEAST_ROWS * rows, geometry.taps.size)
+    least = ceil(dense.PACK_FROM * rows, geometry.taps.size)
     block = whole * ceil(max(least, pieces(N * G, C)), whole)
     units = N * G * ceil(C, block)
     share(partial(dense.input_grad, *arrays, block), units, macs)

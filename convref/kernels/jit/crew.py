@@ -5,8 +5,9 @@ is, so results have the same bits for every number of threads.
 
 Waking a sleeping thread can cost more than a small convolution takes: above all on virtual
 machines, where it is often put on the processor of the thread that woke it and stays there. So a
-helper that has finished listens for its bell for about a millisecond before it sleeps, the caller
-listens for the helpers, and a helper that starts on the caller's processor moves away.
+helper that has finished listens for its bell for about a millisecond before it sleeps, and the
+caller listens for the helpers; and while they work, the caller keeps to the processor that it is
+on and the helpers keep to the others.
 """
 
 import ctypes
