@@ -106,7 +106,6 @@ def test_bfloat16_is_the_upper_half_of_float32():
     bits = (values.view(np.uint32) >> 16).astype(np.uint16)
     np.testing.assert_array_equal(decode_bfloat16(bits), values)
     np.testing.assert_array_equal(decode_bfloat16(bits.view("V2")), values)
-    np.testing.assert_array_equal(decode_bfloat16(values), values)
 
 
 def test_summary_keeps_the_worst():
@@ -160,6 +159,18 @@ def test_a_users_bfloat16(tmp_path):
     bits = {name: array.view(np.uint16) for name, array in (("x", x), ("w", w), ("y", y))}
     case = read_case(saved(tmp_path, **bits, words='{"dtype": "bfloat16"}'))
     assert [report.verdict for _, report in reports(case)] == ["exact"]
+
+
+def test_each_output_has_a_format_of_its_own(tmp_path):
+    """Mixed precision: y kept in float32, dx stored in float16."""
+    dx = convref.conv_input_grad(Y, W, 9) / 3
+    path = saved(tmp_path, x=X, w=W, y=Y, dy=Y / 3, dx=dx.astype(np.float16))
+    judged = dict(reports(read_case(path)))
+    assert {name: report.dtype for name, report in judged.items()} == {
+        "y": "float32",
+        "dx": "float16",
+    }
+    assert all(report.ok for report in judged.values())
 
 
 @pytest.mark.parametrize(
