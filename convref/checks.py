@@ -62,10 +62,11 @@ def check_channels(channels: int, x: Array, w: Array, spec: ConvSpec) -> None:
         )
 
 
-def check_output(name: str, dy: Array, seen: Array, filters: int, geometry: Geometry) -> None:
-    """Check that ``dy`` has the channels and the sizes of the output."""
-    expected = (filters, *geometry.output_size)
-    if seen.shape[-len(expected) :] != expected:
+def check_output(
+    name: str, dy: Array, found: tuple[int, ...], filters: int, geometry: Geometry
+) -> None:
+    """Check that the channels and sizes ``found`` in ``dy`` are those of the output."""
+    if found != (filters, *geometry.output_size):
         raise ShapeError(
             f"`{name}` (shape {dy.shape}) must have {filters} channels and the spatial sizes "
             f"{geometry.output_size}, which an input of {geometry.input_size} gives",

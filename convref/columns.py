@@ -1,9 +1,11 @@
 """Convolution seen as a matrix product: the columns, and their transpose."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any, Unpack
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convref import engine
@@ -33,13 +35,13 @@ def im2col(x: ArrayLike, kernel_size: Sequence[int], **words: Unpack[Words]) -> 
     """
     x, size = as_array("x", x), kernel_sizes(kernel_size)
     spec = ConvSpec.of(len(size), **words)
-    seen = engine.channels_first("x", x, spec)
-    divide("x", x, "input", seen.shape[-spec.rank - 1], spec)
-    geometry = bind(spec, seen.shape[-spec.rank :], size)
-    canvas = engine.place(seen, geometry, x.dtype.newbyteorder("="))
-    N, G, per_group, S = canvas.shape
-    cols = matrix_of_columns(canvas.reshape(N, G * per_group, S), geometry)
-    return cols.reshape(*seen.shape[: -spec.rank - 1], *cols.shape[-2:])
+    lead, channels, spatial = engine.sizes("x", x, spec)
+    divide("x", x, "input", channels, spec)
+    geometry = bind(spec, spatial, size)
+    engine.check_canvas(lead, channels, geometry, x.dtype)
+    operand = engine.fold(engine.contiguous(x, x.dtype.newbyteorder("=")), spec)
+    cols = matrix_of_columns(geometry.canvas(operand), geometry)
+    return cols.reshape(*lead, channels * len(geometry.taps), len(geometry.origins))
 
 
 @verb
@@ -65,12 +67,11 @@ def col2im(
         )
     lead, channels = cols.shape[:-2], cols.shape[-2] // taps
     total = accumulator(cols.dtype, None)
-    canvas = engine.canvas_for(lead, channels, geometry, total)
-    canvas[...] = 0
-    cells = canvas.reshape(*lead, channels, prod(geometry.canvas_size))
-    scatter(cols.astype(total), cells, geometry)
-    x = engine.allocate(
-        (*lead, channels, *geometry.input_size), cols.dtype.newbyteorder("="), spec, None
-    )
-    geometry.take_back(canvas, engine.channels_first("x", x, spec))
+    engine.check_canvas(lead, channels, geometry, total)
+    canvas = np.zeros((*lead, channels, prod(geometry.canvas_size)), total)
+    scatter(cols.astype(total), canvas, geometry)
+    dtype = cols.dtype.newbyteorder("=")
+    x = engine.allocate(lead, channels, geometry.input_size, dtype, spec, None)
+    per_channel = replace(spec, groups=1)
+    geometry.take_back(canvas.reshape(-1, 1, *canvas.shape[-2:]), engine.fold(x, per_channel))
     return x

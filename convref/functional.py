@@ -132,10 +132,9 @@ def conv_transpose(
         groups=groups,
         layout=layout,
     )
-    seen = engine.channels_first("x", x, spec)
-    check_transposed_channels(seen.shape[-spec.rank - 1], x, w)
-    size, kernel = seen.shape[-spec.rank :], w.shape[2:]
-    smallest = transposed_size(spec, size, kernel)
+    _, channels, size = engine.sizes("x", x, spec)
+    check_transposed_channels(channels, x, w)
+    smallest = transposed_size(spec, size, w.shape[2:])
     chosen = chosen_size(smallest, output_padding, output_size, spec, stride)
     check_transposed_size(chosen, smallest, size, spec)
     return engine.input_grad(
@@ -247,7 +246,7 @@ def conv_vjp(
     x, w, dy = as_array("x", x), as_array("w", w), as_array("dy", dy)
     spec = ConvSpec.of(rank_of("w", w.shape), **words)
     options = Options(accumulate, None, backend, threads)
-    channels, *size = engine.channels_first("x", x, spec).shape[-spec.rank - 1 :]
+    _, channels, size = engine.sizes("x", x, spec)
     check_channels(channels, x, w, spec)
     dw = engine.weight_grad(x, dy, w.shape[2:], spec, options)
     dx = engine.input_grad(dy, w, None, size, spec, options)

@@ -199,29 +199,36 @@ class Geometry:
         flat.flags.writeable = False
         return flat
 
-    def place(self, x: NDArray[Any], canvas: NDArray[Any]) -> None:
-        """Fill the canvas ``(..., *canvas_size)`` with the input ``(..., *input_size)``."""
-        canvas[...] = 0
+    def canvas(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The canvas ``(..., S)`` of an input ``(..., I)``; x itself where nothing is padded."""
+        if self.canvas_is_input:
+            return x
+        lead = x.shape[:-1]
+        x = x.reshape(*lead, *self.input_size)
+        canvas = np.zeros((*lead, *self.canvas_size), x.dtype)
         if self.padding_mode == "zeros":
             cells, positions = zip(*(axis.placement for axis in self.axes), strict=True)
             canvas[..., *cells] = x[..., *positions]
-            return
-        for number, axis in enumerate(self.axes, start=-len(self.axes)):
-            sources = axis.sources(self.padding_mode)
-            x = np.take(x, sources, axis=number)
-            np.moveaxis(x, number, -1)[..., sources < 0] = 0
-        canvas[...] = x
+        else:
+            for number, axis in enumerate(self.axes, start=-len(self.axes)):
+                sources = axis.sources(self.padding_mode)
+                x = np.take(x, sources, axis=number)
+                np.moveaxis(x, number, -1)[..., sources < 0] = 0
+            canvas[...] = x
+        return canvas.reshape(*lead, prod(self.canvas_size))
 
-    def take_back(self, canvas: NDArray[Any], dx: NDArray[Any]) -> None:
-        """Transpose of ``place``: each input position sums the canvas cells that show it."""
+    def take_back(self, canvas: NDArray[Any], x: NDArray[Any]) -> None:
+        """Transpose of `canvas`: each position of x sums the cells that show it."""
+        lead = x.shape[:-1]
+        canvas, x = canvas.reshape(*lead, *self.canvas_size), x.reshape(*lead, *self.input_size)
         if self.padding_mode == "zeros":
             cells, positions = zip(*(axis.placement for axis in self.axes), strict=True)
-            dx[...] = 0
-            dx[..., *positions] = canvas[..., *cells]
+            x[...] = 0
+            x[..., *positions] = canvas[..., *cells]
             return
         for number, axis in enumerate(self.axes, start=-len(self.axes)):
             canvas = _sum_by_source(canvas, axis, number, self.padding_mode)
-        dx[...] = canvas
+        x[...] = canvas
 
 
 def _sum_by_source(canvas: NDArray[Any], axis: Axis, number: int, mode: str) -> NDArray[Any]:

@@ -65,10 +65,9 @@ def test_sizes_and_padding(p: Problem) -> None:
 def test_canvas_read_at_tap_plus_origin(p: Problem) -> None:
     """Every tap of every position sees what the oracle's padded input shows there."""
     geometry = Geometry.of(p.input_size, p.kernel, **p.words)
-    canvas = np.empty((*p.batch, p.channels, *geometry.canvas_size), p.x.dtype)
-    geometry.place(p.x, canvas)
+    flat = geometry.canvas(p.x.reshape(*p.batch, p.channels, prod(p.input_size)))
+    canvas = flat.reshape(*p.batch, p.channels, *geometry.canvas_size)
     np.testing.assert_array_equal(canvas, oracles.padded(p.x, p.plan), strict=True)
-    flat = canvas.reshape(*p.batch, p.channels, prod(geometry.canvas_size))
     for (_, seen), tap in zip(oracles.windows(canvas, p.plan), geometry.taps, strict=True):
         np.testing.assert_array_equal(flat[..., tap + geometry.origins].ravel(), seen.ravel())
 
@@ -83,22 +82,20 @@ def test_sources_are_the_places_of_the_input(p: Problem) -> None:
 
 
 @given(p=problems(layouts=("channels_first",)))
-def test_take_back_is_the_transpose_of_place(p: Problem) -> None:
+def test_take_back_is_the_transpose_of_canvas(p: Problem) -> None:
     geometry = Geometry.of(p.input_size, p.kernel, **p.words)
-    shape = (*p.batch, p.channels, *geometry.canvas_size)
-    placed, canvas = np.empty(shape, int), np.arange(prod(shape)).reshape(shape)
-    geometry.place(p.x, placed)
-    taken = np.full(p.x.shape, 99)
+    x = p.x.reshape(*p.batch, p.channels, prod(p.input_size))
+    placed = geometry.canvas(x)
+    canvas = np.arange(placed.size).reshape(placed.shape)
+    taken = np.full(x.shape, 99)
     geometry.take_back(canvas, taken)
-    assert np.vdot(placed, canvas) == np.vdot(p.x, taken)
+    assert np.vdot(placed, canvas) == np.vdot(x, taken)
 
 
 @pytest.mark.parametrize("mode", PADDING_MODES)
 def test_modes_as_numpy_pads(mode: str) -> None:
     x = np.arange(1, 5)
-    canvas = np.empty(13, int)
-    geometry = Geometry.of(4, 1, padding=[(6, 3)], padding_mode=mode)
-    geometry.place(x, canvas)
+    canvas = Geometry.of(4, 1, padding=[(6, 3)], padding_mode=mode).canvas(x)
     np.testing.assert_array_equal(canvas, np.pad(x, (6, 3), oracles.NUMPY_MODE[mode]))
 
 

@@ -19,6 +19,7 @@ ORDER = (
     ("threads", "padding"),
     ("spec",),
     ("geometry",),
+    ("phases",),
     ("kernels",),
     ("backends", "checks"),
     ("engine",),

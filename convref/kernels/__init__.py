@@ -5,15 +5,17 @@ A convolution is the trilinear form
     sum over n g k c t p of  y[n, g, k, p] * w[g, k, c, t] * canvas[n, g, c, tap[t] + origin[p]]
 
 and each operator of training fills one of its three arrays from the other two. So a back end is a
-module with three functions of one signature, ``(canvas, w, y, geometry)``:
+module with three functions of one signature, ``(x, w, y, geometry)``, where x is the input that
+the canvas holds:
 
-| function      | fills                                          |
-| ------------- | ---------------------------------------------- |
-| `forward`     | ``y       (N, G, K/G, P)``                     |
-| `weight_grad` | ``w       (G, K/G, C/G, T)``                   |
-| `input_grad`  | ``canvas  (N, G, C/G, S)``                     |
+| function      | fills                     |
+| ------------- | ------------------------- |
+| `forward`     | ``y  (N, G, K/G, P)``     |
+| `weight_grad` | ``w  (G, K/G, C/G, T)``   |
+| `input_grad`  | ``x  (N, G, C/G, I)``     |
 
-All arrays are C-contiguous and of one dtype, the one that sums are taken in; N batch, G groups, C
-channels in, K channels out, T taps, P output positions, S cells of the canvas. What the filled
-array held before does not matter.
+N batch, G groups, C channels in, K channels out, T taps, P output positions, I input positions. All
+arrays are of one dtype, the one that sums are taken in, and aligned. w is C-contiguous; x and y are
+that, or views of arrays ``(N, I, G, C/G)`` and ``(N, P, G, K/G)`` that are, as channels_last has
+them. What the filled array held before does not matter.
 """

@@ -19,27 +19,28 @@ from convref.memory import check_fits
 Array = NDArray[Any]
 
 
-def forward(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
+def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """``y = w @ cols``."""
-    for sample, result in zip(canvas, y, strict=True):
+    for sample, result in zip(geometry.canvas(x), y, strict=True):
         # (G, K/G, CT) @ (G, CT, P) -> (G, K/G, P)
         np.matmul(matrix(w), matrix_of_columns(sample, geometry), out=result)
 
 
-def weight_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
+def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """``dw = dy @ cols.T``, summed over the batch."""
     w[...] = 0
-    for sample, dy in zip(canvas, y, strict=True):
+    for sample, dy in zip(geometry.canvas(x), y, strict=True):
         # (G, K/G, P) @ (G, P, CT) -> (G, K/G, CT)
         matrix(w)[...] += dy @ matrix_of_columns(sample, geometry).swapaxes(-1, -2)
 
 
-def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
+def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """``cols = w.T @ dy``, and every column is added where it was gathered from."""
-    canvas[...] = 0
+    canvas = np.zeros((*x.shape[:-1], prod(geometry.canvas_size)), x.dtype)
     for sample, dy in zip(canvas, y, strict=True):
         # (G, CT, K/G) @ (G, K/G, P) -> (G, CT, P)
         scatter(matrix(w).swapaxes(-1, -2) @ dy, sample, geometry)
+    geometry.take_back(canvas, x)
 
 
 def matrix(w: Array) -> Array:

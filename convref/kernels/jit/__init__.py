@@ -1,15 +1,16 @@
 """The same in Numba: tile by tile, on several threads, with nothing unrolled in memory.
 
-Groups with enough filters to fill a register tile go to `dense`, the others to `thin`; the weight
-gradient goes where it takes the least effort. Each kernel takes a range of units of work; `share`
-spreads the units over the threads.
+Every operator is one contraction, ``out[m, lane] += a[m, d] * b[d, lane]``, whose operands are read
+through lists of offsets. `plans` chooses between two ways to run it and lists the offsets: `dense`
+has channels in the lanes of the vectors, `thin` has positions there. Each kernel takes a range of
+units of work; `share` spreads the units over the threads.
 
-Compiled kernels are kept on disk and go by the time stamp of their own file: who changes micro.py
-or flat.py deletes the ``*.nbi`` and ``*.nbc`` files in ``__pycache__``.
+Compiled kernels are kept on disk and go by the time stamp of their own file: who changes micro.py,
+flat.py, move.py or dots.py deletes the ``*.nbi`` and ``*.nbc`` files in ``__pycache__``.
 """
 
 from functools import partial
-from math import gcd, prod
+from math import prod
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -17,125 +18,198 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.geometry import Geometry
-from convref.kernels.jit import dense, thin
-from convref.kernels.jit.crew import CHUNKS_PER_THREAD, share
-from convref.kernels.jit.micro import tile_shape, vector_bytes
+from convref.kernels.jit import dense, loops, plans, thin
+from convref.kernels.jit.crew import share
+from convref.kernels.jit.micro import vector_bytes
+from convref.kernels.jit.move import place_all, place_last
+from convref.kernels.jit.plans import View
+from convref.memory import check_fits
+from convref.phases import Placement, stored, transposed
 from convref.threads import num_threads
 
 Array = NDArray[Any]
-
-DENSE_FROM = 8
-"""Filters a group must have for a register tile to pay."""
-PANELS = 8
-"""Panels of positions that share one read of the weights."""
-ROW_TILES = 32
-"""Tiles of rows that share one packed panel, at most."""
-ROW_EFFORT, MAC_EFFORT = 20, 0.3
-"""Cycles that a dot product along a row takes to begin, and for each of its multiply-adds."""
+NO_FLAG = np.zeros(0, np.bool_)
 
 
-def forward(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
-    """Fill y: gather a panel of columns, multiply it by the weights, store the tile."""
-    N, G, K, P = y.shape
-    macs = y.size * w[0, 0].size
-    arrays = (canvas, w, y, geometry.taps, geometry.origins)
-    if K < DENSE_FROM:
-        width, step = row(geometry)
-        block = width * pieces(N * G, P // width)
-        units = N * G * ceil(P, block)
-        share(partial(thin.forward, *arrays, width, step, block), units, macs)
+def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
+    """Fill y."""
+    if not y.size:
         return
-    rows, lanes = tile_shape(y.itemsize)
-    panels = ceil(P, lanes)
-    blocks = max(ceil(panels, PANELS), min(wanted(N * G), ceil(panels, 2)))
-    splits = min(ceil(K, rows), wanted(N * G * blocks))
-    units = N * G * blocks * splits
-    share(partial(dense.forward, *arrays, blocks, splits), units, macs)
-
-
-def weight_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
-    """Fill w: multiply y by the columns, read where they lie on the canvas."""
-    G, K, C, T = w.shape
-    macs = y.size * C * T
-    arrays = (canvas, w, y, geometry.taps, geometry.origins)
-    width, step = row(geometry)
-    rows, lanes = tile_shape(y.itemsize)
-
-    def effort(left: int, right: int) -> int:
-        """Cycles per position of a product of tiles, and of packing its right operand."""
-        return ceil(left, rows) * rows * ceil(right, lanes) + right
-
-    by_columns, by_filters = effort(K, C * T), effort(C * T, K)
-    if K * C * T * (ROW_EFFORT / width + MAC_EFFORT) < min(by_columns, by_filters):
-        share(partial(thin.weight_grad, *arrays, width, step), w.size, macs)
-        return
-    # Each operand as a matrix: the offsets of its rows and of its positions.
-    channels = np.arange(C) * canvas.shape[3]
-    columns = canvas, np.add.outer(channels, geometry.taps).ravel(), geometry.origins
-    filters = y, np.arange(K) * y.shape[3], np.arange(y.shape[3])
-    if by_columns < by_filters:
-        left, right, strides = filters, columns, (C * T, 1)
+    xv, yv, wv = view(x), view(y), strides(w)
+    macs, threads = y.size * w[0, 0].size, num_threads()
+    cells = stored(geometry, True).cells
+    kernel, _ = plans.choose(yv.channels, xv, cells, len(x) * xv.groups)
+    if kernel == "dense":
+        plan = plans.forward(geometry, xv, yv, wv, y.itemsize, threads)
+        run_dense(plan, x, xv, flat(w), flat(y), macs)
     else:
-        left, right, strides = columns, filters, (1, C * T)
-    panels = ceil(len(right[1]), lanes)
-    tiles = ceil(len(left[1]), rows)
-    block = rows * min(ROW_TILES, pieces(G * panels, tiles))
-    units = G * panels * ceil(len(left[1]), block)
-    share(partial(dense.weight_grad, *left, *right, w, strides, block), units, macs)
+        local = kernel != "thin"
+        run_thin(
+            plans.thin_forward(geometry, xv, yv, wv, local, threads), x, xv, flat(w), flat(y), macs
+        )
 
 
-def input_grad(canvas: Array, w: Array, y: Array, geometry: Geometry) -> None:
-    """Fill canvas: multiply the weights by y, add each row of the tile where its tap looked."""
-    N, G, C, _ = canvas.shape
-    macs = y.size * w[0, 0].size
-    arrays = (canvas, w, y, geometry.taps, geometry.origins)
-    if w.shape[1] < DENSE_FROM:
-        share(partial(thin.input_grad, *arrays, *row(geometry)), N * G * C, macs)
+def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
+    """Fill w."""
+    if not y.size:
+        w[...] = 0
         return
-    rows, _ = tile_shape(y.itemsize)
-    # Whole tiles of rows (c, t): where a tile begins decides the order in which a cell's sum is
-    # taken, and that must not depend on the number of threads.
-    whole = rows // gcd(rows, geometry.taps.size)
-    least = ceil(dense.PACK_FROM * rows, geometry.taps.size)
-    block = whole * ceil(max(least, pieces(N * G, C)), whole)
-    units = N * G * ceil(C, block)
-    share(partial(dense.input_grad, *arrays, block), units, macs)
+    xv, yv, wv = view(x), view(y), strides(w)
+    macs, threads = y.size * w[0, 0].size, num_threads()
+    cells = stored(geometry, True).cells
+    kernel, _ = plans.choose(yv.channels, xv, cells, xv.groups)
+    if kernel != "dense":
+        thin_plan = plans.thin_weight_grad(geometry, xv, yv, wv, kernel != "thin", threads)
+        run_thin_weight_grad(thin_plan, x, xv, flat(w), flat(y), macs)
+        return
+    plan = plans.weight_grad(geometry, xv, yv, wv, y.itemsize, threads)
+    if plan.pieces == 1:
+        run_dense(plan, x, xv, flat(y), flat(w), macs)
+        return
+    partial_sums = np.empty((plan.pieces, *w.shape), w.dtype)
+    run_dense(plan, x, xv, flat(y), partial_sums.reshape(-1), macs)
+    np.sum(partial_sums, axis=0, out=w)
 
 
-def row(geometry: Geometry) -> tuple[int, int]:
-    """Length of a row of output positions, and the distance of its origins."""
-    width = geometry.output_size[-1]
-    return width, geometry.axes[-1].stride if width > 1 else 1
+def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
+    """Fill x.
+
+    The canvas of dy holds zeros that no tap looked at. They add nothing as long as the weights are
+    finite; for others the sums are taken anew, by the definition.
+    """
+    if geometry.padding_mode != "zeros":
+        canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
+        input_grad(canvas, w, y, plans.bare(geometry))
+        geometry.take_back(canvas, x)
+        return
+    seen = transposed(geometry)
+    if not seen.covers:
+        x[...] = 0
+    if not x.size or not y.size:
+        x[...] = 0
+        return
+    xv, yv, wv = view(x), view(y), strides(w)
+    macs, threads = y.size * w[0, 0].size, num_threads()
+    kernel, _ = plans.choose(xv.channels, yv, seen.cells, len(y) * yv.groups)
+    broken = np.zeros(1 if seen.placement else 0, np.bool_)
+    if kernel == "dense":
+        plan = plans.input_grad(geometry, xv, yv, wv, y.itemsize, threads)
+        run_dense(plan, y, yv, flat(w), flat(x), macs, broken)
+    else:
+        local = kernel != "thin"
+        thin_plan = plans.thin_input_grad(geometry, xv, yv, wv, local, threads)
+        run_thin(thin_plan, y, yv, flat(w), flat(x), macs, broken)
+    if broken.any():
+        canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
+        task = partial(loops.scatter, canvas, w, y, geometry.taps, geometry.origins)
+        share(task, prod(x.shape[:3]), macs)
+        geometry.take_back(canvas, x)
 
 
-def wanted(units: int) -> int:
-    """Into how many parts to cut each of ``units`` so that the threads have enough of them."""
-    return ceil(CHUNKS_PER_THREAD * num_threads(), max(units, 1))
+def run_dense(plan: plans.Dense, a: Array, a_view: View, b: Array, out: Array, macs: int, broken: Array = NO_FLAG) -> None:
+    canvas = placed(plan.placement, a, a_view, macs)
+    task = partial(
+        dense.contract, canvas, plan.rows, plan.steps, b, plan.b_steps, out, plan.places,
+        plan.strides, plan.units, plan.height, broken,
+    )  # fmt: skip
+    share(task, len(plan.units), macs)
 
 
-def pieces(units: int, length: int) -> int:
-    """How long to cut ``length`` so that every thread has work, with ``units`` of it already."""
-    return ceil(length, wanted(units))
+def run_thin(plan: plans.Thin, a: Array, a_view: View, b: Array, out: Array, macs: int, broken: Array = NO_FLAG) -> None:
+    placement = plan.placement
+    if plan.local or not placement.cells:
+        canvas, cells = flat(a), placement.cells if plan.local else 0
+    else:
+        canvas, cells = placed(placement, a, a_view, macs), 0
+    task = partial(
+        thin.contract, canvas, plan.a_strides, cells, placement.row_cells, placement.row_sources,
+        placement.runs, canvas.size, plan.rows, plan.ends, plan.steps, b, plan.b_steps, out,
+        plan.places, plan.strides, plan.lanes, plan.units, broken,
+    )  # fmt: skip
+    share(task, len(plan.units), macs)
 
 
-def ceil(length: int, step: int) -> int:
-    """``length / step``, rounded up."""
-    return -(-length // step)
+def run_thin_weight_grad(
+    plan: plans.ThinWeights, x: Array, x_view: View, w: Array, y: Array, macs: int
+) -> None:
+    placement = plan.placement
+    if plan.local or not placement.cells:
+        canvas, cells = flat(x), placement.cells if plan.local else 0
+    else:
+        canvas, cells = placed(placement, x, x_view, macs), 0
+    task = partial(
+        thin.weight_grad, canvas, plan.a_strides, cells, placement.row_cells,
+        placement.row_sources, placement.runs, plan.origins, plan.length, plan.steps, y,
+        plan.y_strides, w, plan.w_strides, plan.lanes, plan.units,
+    )  # fmt: skip
+    share(task, len(plan.units), macs)
+
+
+def placed(placement: Placement | None, a: Array, seen: View, macs: int) -> Array:
+    """The canvas of an operand, flat: itself where nothing is padded."""
+    if placement is None:
+        return flat(a)
+    channels = seen.groups * seen.channels
+    size = seen.samples * channels * placement.cells
+    check_fits(size * a.itemsize, "the padded input")
+    lists = placement.row_cells, placement.row_sources, placement.runs
+    if seen.last:
+        canvas = np.zeros(size, a.dtype)
+        task = partial(place_last, flat(a), seen.strides[0], canvas, placement.cells, channels, *lists)
+        share(task, seen.samples * len(placement.row_cells), macs)
+        return canvas
+    canvas = np.empty(size + plans.slack(a.itemsize), a.dtype)
+    canvas[size:] = 0
+    x_n, _, x_c, x_i = seen.strides
+    task = partial(place_all, flat(a), (x_n, x_c, x_i), canvas, placement.cells, channels, *lists)
+    share(task, seen.samples * channels, macs)
+    return canvas
+
+
+def view(a: Array) -> View:
+    """Sizes and strides of an operand (N, G, C/G, I)."""
+    return View(*a.shape[:3], strides(a))
+
+
+def strides(a: Array) -> tuple[int, ...]:
+    """Strides in numbers, as of an array with no axis of length 1."""
+    size = a.itemsize
+    N, G, C, I = a.shape
+    if a.flags.c_contiguous:
+        return G * C * I, C * I, I, 1
+    return tuple(stride // size for stride in a.strides)
+
+
+def flat(a: Array) -> Array:
+    """All numbers of an operand, as they lie in memory.
+
+    A read-only array is seen as a writable one, for which Numba would compile everything twice.
+    """
+    if not a.flags.c_contiguous:
+        a = a.transpose(0, 3, 1, 2)
+    if not a.flags.writeable:
+        a = np.asarray(Seen(a))
+    return a.reshape(-1)
+
+
+class Seen:
+    """The memory of a read-only array. No kernel writes to an operand that it does not fill."""
+
+    def __init__(self, a: Array) -> None:
+        place, _ = a.__array_interface__["data"]
+        self.__array_interface__ = {**a.__array_interface__, "data": (place, False)}
+        self.owner = a
 
 
 def warmup() -> None:
     """Compile every kernel for the dtypes that are used most, by calling it once."""
-    thin_case, dense_case = (1, Geometry.of(99, 2)), (DENSE_FROM, Geometry.of(5, 4))
     for dtype in (np.float32, np.float64):
-        for filters, geometry in (thin_case, dense_case):
-            cells, taps, positions = (
-                prod(sizes)
-                for sizes in (geometry.canvas_size, geometry.kernel_size, geometry.output_size)
-            )
-            canvas = np.ones((1, 1, 1, cells), dtype)
-            w, y = np.ones((1, filters, 1, taps), dtype), np.ones((1, 1, filters, positions), dtype)
+        for filters in (1, 16):
+            geometry = Geometry.of(40, 3, padding=1)
+            x, w = np.ones((1, 1, filters, 40), dtype), np.ones((1, filters, filters, 3), dtype)
+            y = np.ones((1, 1, filters, 40), dtype)
             for operator in (forward, weight_grad, input_grad):
-                operator(canvas, w, y, geometry)
+                operator(x, w, y, geometry)
 
 
 def facts() -> dict[str, str]:
@@ -143,5 +217,5 @@ def facts() -> dict[str, str]:
     return {
         "processor": llvm.get_host_cpu_name(),
         "vectors": f"{8 * vector_bytes()} bits",
-        "kernels": str(dense.forward.stats.cache_path),
+        "kernels": str(dense.contract.stats.cache_path),
     }

@@ -1,21 +1,24 @@
-"""The micro-kernel: one register tile of a matrix product, near the rate of the multipliers.
+"""The micro-kernels: register tiles of a matrix product, near the rate of the multipliers.
 
-It adds to a tile of ROWS x LANES sums the products of ``depth`` pairs:
+A tile of rows x lanes sums receives the products of ``depth`` pairs:
 
-    out[r * pitch + lane] += sum over d of  a[rows[r] + a_steps[d]] * b[b_steps[d] + lane]
+    out[out_at + r * pitch + lane] += sum over d of
+        a[rows[r] + a_steps[d]] * b[b_at + b_steps[d] + lane]
 
 Of `a`, one number at a time is read where it lies and broadcast to a vector. Its place is an outer
 sum of two offset vectors: a matrix of any strides is of this form, and so are the columns of a
-convolution, ``canvas[tap[t] + origin[p]]``; so this side is never packed. Of `b`, LANES neighbours
-are read as whole vectors: from a panel packed for the purpose, or in place where they lie side by
-side.
+convolution, ``canvas[tap[t] + origin[p]]``; so this side is never packed. Of `b`, neighbours are
+read as whole vectors: from a panel packed for the purpose, or in place where they lie side by side.
+Every sum is taken in the order of d, by fused multiply-adds, in whichever tile it falls.
 
-Why this tile. Two multiply-add units of latency 4 need 8 independent sums in flight; what bounds
-the tile from above is the register file. With 12 rows of 2 vectors, 24 of the 32 registers of
+Why these tiles. Two multiply-add units of latency 4 need 8 independent sums in flight; what bounds
+a tile from above is the register file. With 12 rows of 2 vectors, 24 of the 32 registers of
 AVX-512 or NEON hold sums, 2 hold b and 1 a broadcast number. Each d then takes 24 multiply-adds
-(12 cycles) and 16 loads (8 cycles): the multipliers set the pace. AVX2 has 16 registers: 6 rows.
+and 14 loads: the multipliers set the pace. AVX2 has 16 registers: 6 rows. The lower tiles are for
+the rest of a matrix, the wide ones for matrices of few rows.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -26,6 +29,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 VECTORS = 2
+"""Vectors in a row of a high tile."""
 
 
 @cache
@@ -37,149 +41,197 @@ def vector_bytes() -> int:
     return 32 if features.get("avx") else 16
 
 
+SCARCE = vector_bytes() == 32
+"""Whether there are 16 vector registers (AVX2), not 32 (AVX-512, NEON)."""
+HEIGHTS = (6, 4, 3, 2, 1) if SCARCE else (12, 10, 8, 6, 4, 2, 1)
+"""Rows of the high tiles."""
+FULL = 4 if SCARCE else 8
+"""Vectors in a row of the wide tiles of one or two rows; half as many with three or four."""
+TALLEST = 4
+"""Rows of the highest wide tile."""
+HIGH = tuple((rows, vectors) for rows in HEIGHTS for vectors in (VECTORS, 1))
+WIDE = (
+    *((rows, vectors) for rows in (1, 2) for vectors in (FULL, FULL // 2, FULL // 4)),
+    *((rows, vectors) for rows in (3, 4) for vectors in (FULL // 2, FULL // 4)),
+)
+
+
 @cache
-def tile_shape(itemsize: int) -> tuple[int, int]:
-    """(ROWS, LANES) of the tile for numbers of this size."""
-    rows = 6 if vector_bytes() == 32 else 12
-    return rows, VECTORS * max(1, vector_bytes() // itemsize)
-
-
-def rows_of(a):
-    """ROWS of the tile for an array's dtype; to the compiler a constant."""
-    return tile_shape(a.itemsize)[0]
+def vector_lanes(itemsize: int) -> int:
+    """Numbers of this size in a vector."""
+    return max(1, vector_bytes() // itemsize)
 
 
 def lanes_of(a):
-    """LANES of the tile for an array's dtype; to the compiler a constant."""
-    return tile_shape(a.itemsize)[1]
-
-
-@overload(rows_of)
-def _rows_of(a):
-    ROWS, _ = tile_shape(a.dtype.bitwidth // 8)
-    return lambda a: ROWS
+    """Numbers of the array's dtype in a vector; to the compiler a constant."""
+    return vector_lanes(a.itemsize)
 
 
 @overload(lanes_of)
 def _lanes_of(a):
-    _, LANES = tile_shape(a.dtype.bitwidth // 8)
+    LANES = vector_lanes(a.dtype.bitwidth // 8)
     return lambda a: LANES
 
 
-def tile_product(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
-    """``out[r * pitch + lane] += sum over d of a[rows[r] + a_steps[d]] * b[b_steps[d] + lane]``.
-
-    All arrays are flat, and d runs to ``depth``. With ``fresh`` the sums start from zero, whatever
-    ``out`` held. This plain version runs where JIT is off.
-    """
-    ROWS, LANES = tile_shape(out.itemsize)
-    for r in range(ROWS):
-        for lane in range(LANES):
-            total = out.dtype.type(0) if fresh else out[r * pitch + lane]
+def high_tile(height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh):
+    """Add to (or with ``fresh`` fill) a tile of HIGH: the equation above, as it runs without JIT."""
+    lanes = vectors * lanes_of(out)
+    for r in range(height):
+        for lane in range(lanes):
+            at = out_at + r * pitch + lane
+            total = out.dtype.type(0) if fresh else out[at]
             for d in range(depth):
-                total += a[rows[r] + a_steps[d]] * b[b_steps[d] + lane]
-            out[r * pitch + lane] = total
+                total += a[rows[r] + a_steps[d]] * b[b_at + b_steps[d] + lane]
+            out[at] = total
 
 
-@overload(tile_product)
-def _compiled(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
-    """What Numba compiles a call of `tile_product` to: vectors, or for complex numbers loops."""
-    ROWS, LANES = tile_shape(a.dtype.bitwidth // 8)
-
-    def vectors(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
-        _vector_product(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh)
-
-    def loops(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
-        for r in range(ROWS):
-            sums = out[r * pitch : r * pitch + LANES]
-            if fresh:
-                sums[:] = 0
-            for d in range(depth):
-                left = a[rows[r] + a_steps[d]]
-                for lane in range(LANES):
-                    sums[lane] += left * b[b_steps[d] + lane]
-
-    return loops if isinstance(a.dtype, types.Complex) else vectors
+def wide_tile(height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh):
+    """Add to (or with ``fresh`` fill) a tile of WIDE."""
+    high_tile(
+        height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+    )
 
 
-@intrinsic
-def _vector_product(typing_context, a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
-    """`tile_product` as LLVM vector code, with the whole tile in registers."""
-    ROWS, LANES = tile_shape(a.dtype.bitwidth // 8)
-    signature = types.void(a, rows, a_steps, b, b_steps, types.int64, out, types.int64, fresh)
-    index, size = ir.IntType(64), a.dtype.bitwidth // 8
+def _compile(function: Callable[..., None], shapes: tuple[tuple[int, int], ...]) -> None:
+    """Let Numba compile calls of a tile to vectors, or for complex numbers to loops."""
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        vector = ir.VectorType(context.get_data_type(a.dtype), LANES // VECTORS)
-        a_data, rows_data, a_steps_data, b_data, b_steps_data, out_data = (
-            context.make_array(signature.args[position])(context, builder, args[position]).data
-            for position in (0, 1, 2, 3, 4, 6)
-        )
-        depth, pitch, fresh = args[5], args[7], args[8]
+    @intrinsic
+    def product(
+        typing_context, height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at,
+        pitch, fresh,
+    ):  # fmt: skip
+        signature = types.void(
+            types.int64, types.int64, a, rows, a_steps, b, types.int64, b_steps, types.int64, out,
+            types.int64, types.int64, fresh,
+        )  # fmt: skip
 
-        def vectors_at(address: ir.Value) -> list[ir.Value]:
-            """Addresses of the vectors of one row of lanes."""
-            first = builder.bitcast(address, vector.as_pointer())
-            return [builder.gep(first, [index(v)]) for v in range(VECTORS)]
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            _choose(context, builder, signature, args, shapes)
+            return context.get_dummy_value()
 
-        def load_all(addresses: list[ir.Value]) -> list[ir.Value]:
-            return [builder.load(address, align=size) for address in addresses]
+        return signature, generate
 
-        a_rows, out_vectors = [], []
-        for r in range(ROWS):
-            offset = builder.load(builder.gep(rows_data, [index(r)]))
-            a_rows.append(builder.gep(a_data, [offset]))
-            at = builder.mul(pitch, index(r))
-            out_vectors += vectors_at(builder.gep(out_data, [at]))
+    @overload(function)
+    def compiled(
+        height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+    ):
+        LANES = vector_lanes(a.dtype.bitwidth // 8)
 
-        zeros = [ir.Constant(vector, None)] * (ROWS * VECTORS)
-        with builder.if_else(fresh) as (then, otherwise):
-            with then:
-                from_zero = builder.block
-            with otherwise:
-                before = load_all(out_vectors)
-                from_out = builder.block
-        sums = [builder.phi(vector) for _ in zeros]
-        for phi, zero, old in zip(sums, zeros, before, strict=True):
-            phi.add_incoming(zero, from_zero)
-            phi.add_incoming(old, from_out)
+        def tile(
+            height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+        ):
+            product(
+                height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch,
+                fresh,
+            )  # fmt: skip
 
-        entry, loop, done = builder.block, *map(builder.append_basic_block, ("depth", "done"))
-        builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, done)
-        builder.position_at_end(loop)
-        d = builder.phi(index)
-        running = [builder.phi(vector) for _ in sums]
-        b_step = builder.load(builder.gep(b_steps_data, [d]))
-        b_vectors = load_all(vectors_at(builder.gep(b_data, [b_step])))
-        a_step = builder.load(builder.gep(a_steps_data, [d]))
-        after: list[ir.Value] = []
-        for r in range(ROWS):
-            number = builder.load(builder.gep(a_rows[r], [a_step]))
-            factor = _broadcast(builder, number, vector)
-            row = running[r * VECTORS : (r + 1) * VECTORS]
-            products = [
-                _multiply_add(builder, factor, b_vector, total)
-                for b_vector, total in zip(b_vectors, row, strict=True)
-            ]
-            after += _in_this_order(builder, products)
-        following = builder.add(d, index(1))
-        d.add_incoming(index(0), entry)
-        d.add_incoming(following, loop)
-        for phi, start, end in zip(running, sums, after, strict=True):
-            phi.add_incoming(start, entry)
-            phi.add_incoming(end, loop)
-        builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
+        def loops(
+            height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+        ):
+            for r in range(height):
+                sums = out[out_at + r * pitch : out_at + r * pitch + vectors * LANES]
+                if fresh:
+                    sums[:] = 0
+                for d in range(depth):
+                    left = a[rows[r] + a_steps[d]]
+                    for lane in range(len(sums)):
+                        sums[lane] += left * b[b_at + b_steps[d] + lane]
 
-        builder.position_at_end(done)
-        final = [builder.phi(vector) for _ in sums]
-        for phi, start, end in zip(final, sums, after, strict=True):
-            phi.add_incoming(start, entry)
-            phi.add_incoming(end, loop)
-        for address, total in zip(out_vectors, final, strict=True):
-            builder.store(total, address, align=size)
-        return context.get_dummy_value()
+        return loops if isinstance(a.dtype, types.Complex) else tile
 
-    return signature, generate
+
+_compile(high_tile, HIGH)
+_compile(wide_tile, WIDE)
+
+
+def _choose(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, shapes: Any) -> None:
+    """A branch to the code of the tile that is asked for."""
+    index = ir.IntType(64)
+    wanted = builder.add(builder.mul(args[0], index(100)), args[1])
+    done = builder.append_basic_block("done")
+    switch = builder.switch(wanted, done)
+    for height, vectors in shapes:
+        block = builder.append_basic_block(f"tile{height}x{vectors}")
+        switch.add_case(index(100 * height + vectors), block)
+        builder.position_at_end(block)
+        _tile(context, builder, signature, args, height, vectors)
+        builder.branch(done)
+    builder.position_at_end(done)
+
+
+def _tile(
+    context: Any, builder: ir.IRBuilder, signature: Any, args: Any, height: int, vectors: int
+) -> None:
+    """The product of one tile as LLVM vector code, with all its sums in registers."""
+    dtype = signature.args[2].dtype
+    size, index = dtype.bitwidth // 8, ir.IntType(64)
+    vector = ir.VectorType(context.get_data_type(dtype), vector_lanes(size))
+    a_data, rows_data, a_steps_data, b_data, b_steps_data, out_data = (
+        context.make_array(signature.args[position])(context, builder, args[position]).data
+        for position in (2, 3, 4, 5, 7, 9)
+    )
+    b_at, depth, out_at, pitch, fresh = (args[position] for position in (6, 8, 10, 11, 12))
+
+    def vectors_at(address: ir.Value) -> list[ir.Value]:
+        """Addresses of the vectors of one row of lanes."""
+        first = builder.bitcast(address, vector.as_pointer())
+        return [builder.gep(first, [index(v)]) for v in range(vectors)]
+
+    def load_all(addresses: list[ir.Value]) -> list[ir.Value]:
+        return [builder.load(address, align=size) for address in addresses]
+
+    b_base, out_base = builder.gep(b_data, [b_at]), builder.gep(out_data, [out_at])
+    a_rows, out_vectors = [], []
+    for r in range(height):
+        offset = builder.load(builder.gep(rows_data, [index(r)]))
+        a_rows.append(builder.gep(a_data, [offset]))
+        out_vectors += vectors_at(builder.gep(out_base, [builder.mul(pitch, index(r))]))
+
+    zeros = [ir.Constant(vector, None)] * (height * vectors)
+    with builder.if_else(fresh) as (then, otherwise):
+        with then:
+            from_zero = builder.block
+        with otherwise:
+            before = load_all(out_vectors)
+            from_out = builder.block
+    sums = [builder.phi(vector) for _ in zeros]
+    for phi, zero, old in zip(sums, zeros, before, strict=True):
+        phi.add_incoming(zero, from_zero)
+        phi.add_incoming(old, from_out)
+
+    entry, loop, done = builder.block, *map(builder.append_basic_block, ("depth", "stored"))
+    builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, done)
+    builder.position_at_end(loop)
+    d = builder.phi(index)
+    running = [builder.phi(vector) for _ in sums]
+    b_step = builder.load(builder.gep(b_steps_data, [d]))
+    b_vectors = load_all(vectors_at(builder.gep(b_base, [b_step])))
+    a_step = builder.load(builder.gep(a_steps_data, [d]))
+    after: list[ir.Value] = []
+    for r in range(height):
+        number = builder.load(builder.gep(a_rows[r], [a_step]))
+        factor = _broadcast(builder, number, vector)
+        row = running[r * vectors : (r + 1) * vectors]
+        products = [
+            multiply_add(builder, factor, b_vector, total)
+            for b_vector, total in zip(b_vectors, row, strict=True)
+        ]
+        after += _in_this_order(builder, products) if height > 2 else products
+    following = builder.add(d, index(1))
+    d.add_incoming(index(0), entry)
+    d.add_incoming(following, loop)
+    for phi, start, end in zip(running, sums, after, strict=True):
+        phi.add_incoming(start, entry)
+        phi.add_incoming(end, loop)
+    builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
+
+    builder.position_at_end(done)
+    final = [builder.phi(vector) for _ in sums]
+    for phi, start, end in zip(final, sums, after, strict=True):
+        phi.add_incoming(start, entry)
+        phi.add_incoming(end, loop)
+    for address, total in zip(out_vectors, final, strict=True):
+        builder.store(total, address, align=size)
 
 
 def _broadcast(builder: ir.IRBuilder, number: ir.Value, vector: ir.VectorType) -> ir.Value:
@@ -202,14 +254,17 @@ def _in_this_order(builder: ir.IRBuilder, values: list[ir.Value]) -> list[ir.Val
     if register is None:
         return values
     types_ = [value.type for value in values]
-    function = ir.FunctionType(ir.LiteralStructType(types_), types_)
+    alone = len(values) == 1
+    function = ir.FunctionType(types_[0] if alone else ir.LiteralStructType(types_), types_)
     outputs = [f"={register}"] * len(values)
     constraints = [*outputs, *map(str, range(len(values))), "~{memory}"]
     fenced = builder.asm(function, "", ",".join(constraints), values, side_effect=True)
+    if alone:
+        return [fenced]
     return [builder.extract_value(fenced, number) for number in range(len(values))]
 
 
-def _multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, total: ir.Value) -> ir.Value:
+def multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, total: ir.Value) -> ir.Value:
     """``x * y + total``: for floats rounded once, for integers exact."""
     if isinstance(total.type.element, ir.IntType):
         return builder.add(builder.mul(x, y), total)

@@ -1,0 +1,209 @@
+"""Where cells lie in memory for a back end that reads whole vectors of them.
+
+Geometry says which cell a tap sees: ``canvas[tap[t] + origin[p]]``. Two things about that sum decide
+how fast it can be read. Neighbouring positions are neighbouring cells only where the stride is 1;
+and the gradient of the input, read by its definition, adds to cells that lie all over the canvas.
+Both are mended by sorting positions into *phases*, by their remainder modulo the stride:
+
+- A canvas stored phase by phase holds side by side the cells that neighbouring positions see, for
+  every stride, and is read through other taps and origins of the same form (`stored`).
+- The input positions of one phase are seen by the same taps, and by those at a stride of 1. So the
+  gradient of the input is one convolution of dy for every phase, each with its share of the taps
+  (`transposed`), and every position is written once.
+"""
+
+from functools import lru_cache
+from itertools import product
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from convref.geometry import Axis, Geometry, Offsets
+from convref.memory import check_fits
+
+
+class Placement(NamedTuple):
+    """How an input lies on a stored canvas: every row of it, along the last axis, in equal runs.
+
+    ``canvas[row_cells[i] + cell + j * cell_step] = x[row_sources[i] + source + j * source_step]``
+    for each run ``(cell, source, length, cell_step, source_step)``. All other cells are zero.
+    """
+
+    cells: int
+    row_cells: Offsets
+    row_sources: Offsets
+    runs: Offsets
+
+
+class Stored(NamedTuple):
+    """A canvas in memory, and where taps and positions see it."""
+
+    placement: Placement | None
+    """None where the input itself is the canvas."""
+    cells: int
+    taps: Offsets
+    origins: Offsets
+
+
+class Phase(NamedTuple):
+    """The input positions of one phase, and what they see of the placed dy."""
+
+    taps: Offsets
+    """(t,) numbers of the kernel taps that this phase meets."""
+    steps: Offsets
+    """(t,) offset of each on the canvas of dy."""
+    origins: Offsets
+    """(i,) offset of each position on the canvas of dy."""
+    positions: Offsets
+    """(i,) the positions."""
+
+
+class Transposed(NamedTuple):
+    """The gradient of the input as convolutions of a placed dy."""
+
+    placement: Placement | None
+    cells: int
+    phases: tuple[Phase, ...]
+    covers: bool
+    """Whether the phases hold every input position; the others have a gradient of zero."""
+
+
+@lru_cache(maxsize=128)
+def stored(geometry: Geometry, by_phase: bool) -> Stored:
+    """The canvas in its natural order, or phase by phase: then origins count by ones."""
+    axes = geometry.axes
+    strides = [_stride(axis) for axis in axes]
+    if not by_phase or max(strides) == 1:
+        cells = prod(geometry.canvas_size)
+        if geometry.canvas_is_input:
+            return Stored(None, cells, geometry.taps, geometry.origins)
+        placement = _placement(axes, geometry.padding_mode, [np.arange(a.canvas) for a in axes])
+        return Stored(placement, cells, geometry.taps, geometry.origins)
+    lengths = [-(-axis.canvas // stride) for axis, stride in zip(axes, strides, strict=True)]
+    where = [
+        np.arange(axis.canvas) % stride * length + np.arange(axis.canvas) // stride
+        for axis, stride, length in zip(axes, strides, lengths, strict=True)
+    ]
+    sizes = [stride * length for stride, length in zip(strides, lengths, strict=True)]
+    taps = flat([cells[_taps(axis)] for cells, axis in zip(where, axes, strict=True)], sizes)
+    origins = flat([np.arange(axis.output) for axis in axes], sizes)
+    placement = _placement(axes, geometry.padding_mode, where, sizes)
+    return Stored(placement, prod(sizes), taps, origins)
+
+
+@lru_cache(maxsize=128)
+def transposed(geometry: Geometry) -> Transposed:
+    """The phases of the input, for padding by zeros.
+
+    On each axis position i has the cell ``x = i * input_dilation + lo``, and tap k of output
+    position o sees it where ``x = o * stride + k * dilation``. Taps of the phase ``x % stride`` are
+    those with the same ``k * dilation % stride``; there ``o = x // stride - k * dilation // stride``.
+    On a canvas of dy with ``margin`` zeros in front, that is an origin ``x // stride`` and a step
+    ``margin - k * dilation // stride``.
+    """
+    seen, per_axis = [], []
+    for axis in geometry.axes:
+        taps, stride = _taps(axis), _stride(axis)
+        margin = int(taps[-1]) // stride
+        size = (axis.canvas - 1) // stride + 1 + margin
+        seen.append(Axis(axis.output, 1, 1, 1, 1, margin, size - margin - axis.output))
+        positions = np.arange(axis.size)
+        cells = positions * axis.input_dilation + axis.lo
+        inside = (cells >= 0) & (cells < axis.canvas)
+        phases = []
+        for phase in range(stride):
+            of_phase = inside & (cells % stride == phase)
+            tap = np.flatnonzero(taps % stride == phase)
+            if of_phase.any():
+                phases.append(
+                    Phase(
+                        tap,
+                        margin - taps[tap] // stride,
+                        cells[of_phase] // stride,
+                        positions[of_phase],
+                    )
+                )
+        per_axis.append(phases)
+    sizes = [axis.canvas for axis in seen]
+    phases = tuple(
+        Phase(
+            flat([phase.taps for phase in combined], geometry.kernel_size),
+            flat([phase.steps for phase in combined], sizes),
+            flat([phase.origins for phase in combined], sizes),
+            flat([phase.positions for phase in combined], geometry.input_size),
+        )
+        for combined in product(*per_axis)
+    )
+    covered = sum(len(phase.positions) for phase in phases)
+    whole = all(axis.lo == axis.hi == 0 for axis in seen)
+    placement = None if whole else _placement(tuple(seen), "zeros", [np.arange(n) for n in sizes])
+    return Transposed(placement, prod(sizes), phases, covered == prod(geometry.input_size))
+
+
+def _stride(axis: Axis) -> int:
+    """The stride, or a smaller one that does as well where there is one position."""
+    return min(axis.stride, axis.canvas)
+
+
+def _taps(axis: Axis) -> Offsets:
+    """Cells of the taps along an axis; a dilation that nothing takes may be beyond 64 bits."""
+    return np.arange(axis.kernel) * (axis.dilation if axis.kernel > 1 else 1)
+
+
+def flat(alongs: list[Offsets], sizes: list[int] | tuple[int, ...]) -> Offsets:
+    """Flat offsets of a grid, given the offsets along each axis, by Horner's rule over the axes."""
+    check_fits(8 * prod(map(len, alongs)), "the offsets of all positions")
+    offsets = np.zeros(1, np.int64)
+    for along, size in zip(alongs, sizes, strict=True):
+        offsets = np.add.outer(offsets * size, along).ravel()
+    return offsets
+
+
+def _placement(
+    axes: tuple[Axis, ...], mode: str, where: list[Offsets], sizes: list[int] | None = None
+) -> Placement:
+    """A placement, given where each cell along each axis is stored."""
+    sizes = sizes or [axis.canvas for axis in axes]
+    check_fits(prod(sizes), "the padded input")
+    cells, sources = [], []
+    for axis, cells_along in zip(axes, where, strict=True):
+        source = axis.sources(mode)
+        shown = source >= 0
+        order = np.argsort(cells_along[shown])
+        cells.append(cells_along[shown][order])
+        sources.append(source[shown][order])
+    rows = [*cells[:-1], np.zeros(1, np.int64)]
+    row_sources = [*sources[:-1], np.zeros(1, np.int64)]
+    return Placement(
+        prod(sizes),
+        flat(rows, sizes),
+        flat(row_sources, [axis.size for axis in axes]),
+        _runs(cells[-1], sources[-1]),
+    )
+
+
+def _runs(cells: Offsets, sources: Offsets) -> Offsets:
+    """Cells and the sources that they show, as runs in which both go by equal steps."""
+    if not len(cells):
+        return np.zeros((0, 5), np.int64)
+    steps = np.stack([np.diff(cells), np.diff(sources)], axis=1)
+    # A step between runs is a leap: it differs from the steps on both of its sides.
+    same = np.all(steps[1:] == steps[:-1], axis=1)
+    starts = [0]
+    position, last = 0, len(steps)
+    turns = np.flatnonzero(~same) + 1
+    while position < last:
+        turn = turns[np.searchsorted(turns, position, side="right")] if len(turns) and turns[-1] > position else last
+        # Steps position .. turn - 1 are equal. One alone, before others, is a leap.
+        if turn - position == 1 and turn < last:
+            starts.append(position + 1)
+            position += 1
+        else:
+            if turn < last:
+                starts.append(turn + 1)
+            position = turn + 1
+    begin = np.array(starts)
+    length = np.diff([*starts, len(cells)])
+    step = np.where((length > 1)[:, None], steps[np.minimum(begin, max(0, last - 1))] if last else np.zeros((1, 2), np.int64), 1)
+    return np.column_stack([cells[begin], sources[begin], length, step]).astype(np.int64)
