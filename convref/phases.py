@@ -27,7 +27,8 @@ class Placement(NamedTuple):
     """How an input lies on a stored canvas: every row of it, along the last axis, in equal runs.
 
     ``canvas[row_cells[i] + cell + j * cell_step] = x[row_sources[i] + source + j * source_step]``
-    for each run ``(cell, source, length, cell_step, source_step)``. All other cells are zero.
+    for each run ``(cell, source, length, cell_step, source_step)``, all runs in one flat list.
+    Cells that no run shows are zero.
     """
 
     cells: int
@@ -186,7 +187,7 @@ def _placement(
 def _runs(cells: Offsets, sources: Offsets) -> Offsets:
     """Cells and the sources that they show, as runs in which both go by equal steps."""
     if not len(cells):
-        return np.zeros((0, 5), np.int64)
+        return np.zeros(0, np.int64)
     steps = np.stack([np.diff(cells), np.diff(sources)], axis=1)
     # A step between runs is a leap: it differs from the steps on both of its sides.
     same = np.all(steps[1:] == steps[:-1], axis=1)
@@ -206,4 +207,4 @@ def _runs(cells: Offsets, sources: Offsets) -> Offsets:
     begin = np.array(starts)
     length = np.diff([*starts, len(cells)])
     step = np.where((length > 1)[:, None], steps[np.minimum(begin, max(0, last - 1))] if last else np.zeros((1, 2), np.int64), 1)
-    return np.column_stack([cells[begin], sources[begin], length, step]).astype(np.int64)
+    return np.column_stack([cells[begin], sources[begin], length, step]).astype(np.int64).ravel()

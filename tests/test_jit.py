@@ -1,194 +1,477 @@
-"""The compiled kernels: tiles and their tails, against the definition; memory around operands."""
+"""The compiled operators, element for element: every kernel, tile edge, layout, dtype and thread.
+
+Every operand lies between guards, NaN or -99. A sum that took one in is wrong, and so is a guard
+that has changed. That nothing at all is read there, kept or not, is tested between forbidden pages.
+"""
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from math import prod
+from typing import Any
 
 import numpy as np
 import pytest
-from numba import njit
 
 from convref.geometry import Geometry
-from convref.kernels import jit, naive
-from convref.kernels.jit import dense, flat, micro, thin
+from convref.kernels import im2col, jit, naive
+from convref.kernels.jit import dense, dots, micro, move, plans, thin, vectors
 from convref.threads import using_threads
 
+Array = np.ndarray[Any, Any]
+Layouts = tuple[bool, bool]
+"""Whether channels lie last in x, and in y."""
 uncompiled = pytest.mark.uncompiled
 
-OPERATORS = ("forward", "weight_grad", "input_grad")
+FILLED = {"forward": 2, "weight_grad": 1, "input_grad": 0}
+"""The operators, and which of the operands x, w and y each fills."""
+KERNELS = ("dense", "thin, placed by unit", "thin")
 DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128")
-ROWS, LANES = micro.tile_shape(4)
+LANES, WIDEST = vectors.vector_lanes(8), micro.FULL * vectors.vector_lanes(8)
+"""Numbers of float64, the dtype where none is named, in one vector and in the widest tile."""
+MARGIN = 300
+"""More numbers than the widest tile spans."""
+BY_LOOPS = 4000
+"""Most products for which the loops of the definition are quick enough."""
 
-# Around the edges of a tile: fewer filters than a tile has rows, as many, one more; the same for
-# positions and lanes; rows of positions that lie side by side, and that do not.
-FILTERS = (1, 3, 7, 8, ROWS, ROWS + 1)
+
+@dataclass(frozen=True)
+class Case:
+    """The sizes of a convolution; filters and channels are those of a group."""
+
+    geometry: Geometry
+    filters: int
+    channels: int
+    dtype: str = "float64"
+    batch: int = 2
+    groups: int = 2
+
+
+@cache
+def operands(case: Case) -> tuple[Array, Array, Array]:
+    """Integer-valued x, w and y."""
+    inputs, taps, positions = (
+        prod(sizes)
+        for sizes in (
+            case.geometry.input_size,
+            case.geometry.kernel_size,
+            case.geometry.output_size,
+        )
+    )
+    shapes = (
+        (case.batch, case.groups, case.channels, inputs),
+        (case.groups, case.filters, case.channels, taps),
+        (case.batch, case.groups, case.filters, positions),
+    )
+    random = np.random.default_rng(prod(shapes[1]) + positions)
+    kind = np.dtype(case.dtype).kind
+    parts = [random.integers(-9, 10, (2, *shape)) for shape in shapes]
+    x, w, y = ((p[0] + 1j * p[1] if kind == "c" else p[0]).astype(case.dtype) for p in parts)
+    return x, w, y
+
+
+@cache
+def result(case: Case, operator: str) -> Array:
+    """What the operator fills, by the loops of the definition or, where they are slow, by NumPy."""
+    x, w, y = (array.copy() for array in operands(case))
+    slow = y.size * w[0, 0].size > BY_LOOPS
+    getattr(im2col if slow else naive, operator)(x, w, y, case.geometry)
+    return (x, w, y)[FILLED[operator]]
+
+
+def guard(dtype: Any) -> float:
+    return -99 if np.dtype(dtype).kind == "i" else np.nan
+
+
+def guarded(values: Array, last: bool = False) -> Array:
+    """A copy (N, G, C, I) between guards; if ``last``, as a view of an array (N, I, G, C)."""
+    laid = values.transpose(0, 3, 1, 2) if last else values
+    around = np.full(values.size + 2 * MARGIN, guard(values.dtype), values.dtype)
+    inside = around[MARGIN : MARGIN + values.size].reshape(laid.shape)
+    inside[...] = laid
+    return inside.transpose(0, 2, 3, 1) if last else inside
+
+
+def assert_guards_are_intact(array: Array) -> None:
+    around = array.base
+    assert isinstance(around, np.ndarray)
+    assert around.size == array.size + 2 * MARGIN
+    edges = np.concatenate([around[:MARGIN], around[-MARGIN:]])
+    np.testing.assert_array_equal(edges, np.full(2 * MARGIN, guard(array.dtype), array.dtype))
+
+
+def fill(operator: str, kernel: str, arrays: list[Array], geometry: Geometry) -> None:
+    """Call the operator, with the limits of the choice moved so that it takes this kernel."""
+    choose, chosen = plans.choose, []
+
+    def recorded(*arguments: Any) -> Any:
+        choice = choose(*arguments)
+        chosen.append(choice[0])
+        return choice
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plans, "choose", recorded)
+        patch.setattr(plans, "FEW", 0 if kernel == "dense" else sys.maxsize)
+        patch.setattr(plans, "SCRATCH", 0 if kernel == "thin" else sys.maxsize)
+        getattr(jit, operator)(*arrays, geometry)
+    assert chosen == ([kernel] if arrays[FILLED[operator]].size else [])
+
+
+def laid(
+    arrays: Iterable[Array], last: Layouts, allocate: Callable[..., Array] = guarded
+) -> list[Array]:
+    """Copies of x, w and y: x and y in memory as they are, or with channels last."""
+    return list(map(allocate, arrays, (last[0], False, last[1])))
+
+
+def check(
+    case: Case, operator: str, kernel: str, last: Layouts = (False, False),
+    allocate: Callable[..., Array] = guarded,
+) -> None:  # fmt: skip
+    """The operator's result is exact, and all that it should leave alone is as it was."""
+    filled, expected = FILLED[operator], list(operands(case))
+    arrays = laid(expected, last, allocate)
+    expected[filled] = result(case, operator)
+    arrays[filled][...] = guard(case.dtype)  # what it held before does not matter
+    fill(operator, kernel, arrays, case.geometry)
+    for array, wanted in zip(arrays, expected, strict=True):
+        np.testing.assert_array_equal(array, wanted, f"{kernel}, {case}", strict=True)
+        if allocate is guarded:
+            assert_guards_are_intact(array)
+
+
+def ways() -> Iterator[tuple[str, str, Layouts]]:
+    """Operators by kernels by layouts of x and y; `thin` reads none with channels last."""
+    for operator, kernel in product(FILLED, KERNELS):
+        for last in ((False, False), (True, True), (True, False), (False, True)):
+            if kernel != "thin" or not last[1 if operator == "input_grad" else 0]:
+                yield operator, kernel, last
+
+
+def label(operator: str, kernel: str, last: Layouts) -> str:
+    return ", ".join((operator, kernel, *(("first", "last")[side] for side in last)))
+
+
+WAYS = {label(*way): way for way in ways()}
+ALIKE = {name: way for name, way in WAYS.items() if way[2][0] == way[2][1]}
+"""Those with x and y laid out alike."""
+in_every_way = pytest.mark.parametrize(("operator", "kernel", "last"), WAYS.values(), ids=WAYS)
+in_layouts_alike = pytest.mark.parametrize(
+    ("operator", "kernel", "last"), ALIKE.values(), ids=ALIKE
+)
+
+
 GEOMETRIES = {
     "one position": Geometry.of((2, 3), (2, 3)),
-    "lanes - 1": Geometry.of(LANES, 2),
-    "lanes": Geometry.of(LANES + 1, 2),
-    "lanes + 1": Geometry.of(LANES + 2, 2),
-    "short rows": Geometry.of((7, 7), (3, 3), padding=1),
-    "stride": Geometry.of((9, 14), (3, 2), stride=(2, 3), padding="same"),
-    "stride, lanes": Geometry.of(2 * LANES, 1, stride=2),
-    "dilation": Geometry.of((6, 9), (2, 2), dilation=(3, 2)),
+    "one tap": Geometry.of((3, 5), 1),
+    "input as canvas": Geometry.of((5, 11), (3, 2)),
+    "short rows": Geometry.of((4, 5), (3, 3), padding=1),
+    "long rows": Geometry.of((2, 2 * LANES + 1), (1, 3), padding=((0, 0), (1, 2))),
+    "stride": Geometry.of((6, 11), (3, 2), stride=(2, 3), padding="same"),
+    "stride, input as canvas": Geometry.of((5, 9), (3, 3), stride=2),
+    "stride beyond the kernel": Geometry.of((5, 10), (1, 2), stride=(2, 3)),
+    "stride beyond the input": Geometry.of((3, 5), (2, 5), stride=(9, 7), padding=((1, 0), (0, 0))),
+    "dilation": Geometry.of((6, 7), (2, 2), dilation=(3, 2)),
+    "stride and dilation": Geometry.of((7, 9), (2, 3), stride=2, dilation=(2, 3), padding=3),
+    "input dilation": Geometry.of((3, 4), (3, 2), input_dilation=(2, 3), stride=(1, 2), padding=1),
+    "cropped": Geometry.of((6, 7), (2, 2), padding=((-1, 2), (1, -2))),
+    "cropped, strides": Geometry.of((7, 8), (2, 2), stride=2, padding=((-1, 1), (-2, -1))),
+    "no input": Geometry.of((0, 2), (2, 2), padding=1),
+    "reflect": Geometry.of((3, 4), (3, 3), padding=2, padding_mode="reflect"),
+    "replicate": Geometry.of((4, 4), 3, padding=2, stride=2, padding_mode="replicate"),
+    "circular": Geometry.of((4, 3), 2, padding=2, dilation=2, padding_mode="circular"),
+    "one axis": Geometry.of(13, 4, stride=2, padding=(3,)),
     "three axes": Geometry.of((3, 4, 5), (2, 2, 2), padding=((0, 1), (-1, 2), (1, 0))),
+    "three axes, strides": Geometry.of((3, 4, 5), (2, 3, 2), stride=(1, 2, 3), padding=1),
+}
+COUNTS = ((3, 2), (1, 1), (5, LANES + 1), (2 * LANES + 1, 4))
+
+
+def sweep() -> Iterator[Any]:
+    """Every way for the first of COUNTS, and for the others those with x and y laid out alike."""
+    for (name, way), counts in product(WAYS.items(), COUNTS):
+        first, alike = counts == COUNTS[0], name in ALIKE
+        if first or alike:
+            marks = [uncompiled] if first and alike else []
+            yield pytest.param(*way, *counts, marks=marks, id=f"{name}, {counts[0]}, {counts[1]}")
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+@pytest.mark.parametrize(("operator", "kernel", "last", "filters", "channels"), list(sweep()))
+def test_every_geometry(
+    operator: str, kernel: str, last: Layouts, filters: int, channels: int, name: str
+) -> None:
+    check(Case(GEOMETRIES[name], filters, channels), operator, kernel, last)
+
+
+@pytest.mark.parametrize("operator", FILLED)
+@pytest.mark.parametrize("rows", range(1, 2 * micro.HEIGHTS[0] + 2))
+def test_rows_around_every_height(operator: str, rows: int) -> None:
+    """As many positions, taps and input positions as there are rows."""
+    geometry = Geometry.of(rows, rows, padding="causal")
+    for lanes in (1, LANES + 1):
+        counts = (1, lanes) if operator == "input_grad" else (lanes, 1)
+        check(Case(geometry, *counts, batch=1, groups=1), operator, "dense")
+
+
+@in_layouts_alike
+@pytest.mark.parametrize("lanes", [1, *(n * LANES + d for n in (1, 2, 4) for d in (-1, 0, 1))])
+def test_lanes_around_every_vector(operator: str, kernel: str, last: Layouts, lanes: int) -> None:
+    for counts in ((lanes, 2), (2, lanes)):
+        check(Case(GEOMETRIES["stride"], *counts), operator, kernel, last)
+
+
+EDGES = [n + d for n in (LANES, WIDEST // 4, WIDEST // 2, WIDEST) for d in (-1, 0, 1)]
+
+
+@in_layouts_alike
+@pytest.mark.parametrize("positions", EDGES)
+def test_positions_around_every_width(
+    operator: str, kernel: str, last: Layouts, positions: int
+) -> None:
+    """Without padding, so that the input itself is the canvas and ends where wide tiles do not."""
+    for lanes in (1, 2, 3, micro.TALLEST, micro.TALLEST + 1):
+        counts = (1, lanes) if operator == "input_grad" else (lanes, 1)
+        check(Case(Geometry.of(positions + 1, 2), *counts), operator, kernel, last)
+
+
+@pytest.mark.parametrize("kernel", KERNELS[1:])
+@pytest.mark.parametrize("columns", range(1, 2 * dots.DOT_COLUMNS + 4))
+def test_columns_around_every_tile_of_dots(kernel: str, columns: int) -> None:
+    geometry = Geometry.of((2, columns + 10), (1, columns))
+    for lanes in (1, 2, 3, 4, 5, 8):
+        check(Case(geometry, lanes, 1), "weight_grad", kernel)
+
+
+@uncompiled
+@pytest.mark.parametrize("dtype", DTYPES)
+@in_layouts_alike
+def test_every_dtype(dtype: str, operator: str, kernel: str, last: Layouts) -> None:
+    geometry = Geometry.of((3, 9), (2, 3), stride=(1, 2), padding=1)
+    check(Case(geometry, 3, 2, dtype), operator, kernel, last)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@in_layouts_alike
+def test_more_depth_and_rows_than_one_block(
+    dtype: str, operator: str, kernel: str, last: Layouts
+) -> None:
+    geometry = Geometry.of(dense.DEPTH // 2 + 300, dense.DEPTH // 4 + 1)
+    case = Case(geometry, 5, 5, dtype, batch=2, groups=2)
+    taps, positions = len(geometry.taps), len(geometry.origins)
+    depth = min(case.channels * taps, case.filters * taps, case.batch * positions)
+    rows = min(case.batch * positions, case.channels * taps)
+    assert depth > dense.DEPTH
+    assert rows > dense.TALL_BLOCK
+    check(case, operator, kernel, last)
+
+
+def pieces(case: Case) -> int:
+    """Into how many pieces the dense weight gradient cuts its sums."""
+    x, w, y = operands(case)
+    plan = plans.weight_grad(
+        case.geometry, jit.view(x), jit.view(y), jit.strides(w), x.itemsize, threads=2
+    )
+    return plan.pieces
+
+
+IN_PIECES = Case(Geometry.of(8 * plans.PIECE, 2), 9, 2, "float32", batch=3)
+
+
+@pytest.mark.parametrize("last", [(False, False), (True, True), (False, True)])
+def test_weight_gradient_in_pieces(last: Layouts) -> None:
+    assert pieces(IN_PIECES) > 1
+    check(IN_PIECES, "weight_grad", "dense", last)
+
+
+@uncompiled
+@pytest.mark.parametrize("operator", FILLED)
+@pytest.mark.parametrize("filters", [1, 9])
+@pytest.mark.parametrize("last", [False, True])
+def test_empty_batch(operator: str, filters: int, last: bool) -> None:
+    """Sums of nothing: weights of zero, and nothing to fill elsewhere."""
+    case = Case(GEOMETRIES["short rows"], filters, 2, batch=0)
+    arrays = laid(operands(case), (last, last))
+    getattr(jit, operator)(*arrays, case.geometry)
+    wanted = 0 if operator == "weight_grad" else operands(case)[1]
+    np.testing.assert_array_equal(arrays[1], np.broadcast_to(wanted, arrays[1].shape))
+    for array in arrays:
+        assert_guards_are_intact(array)
+
+
+@in_every_way
+def test_read_only_operands_need_no_code_of_their_own(
+    operator: str, kernel: str, last: Layouts
+) -> None:
+    case = Case(GEOMETRIES["short rows"], 3, 2)
+    check(case, operator, kernel, last)
+    compiled = (dense.contract, thin.contract, thin.weight_grad, move.place_all, move.place_last)
+    before = [len(function.signatures) for function in compiled]
+    assert any(before)
+
+    arrays = laid(operands(case), last)
+    for number, array in enumerate(arrays):
+        array.flags.writeable = number == FILLED[operator]
+    fill(operator, kernel, arrays, case.geometry)
+    for number, array in enumerate(arrays):
+        is_result = number == FILLED[operator]
+        wanted = result(case, operator) if is_result else operands(case)[number]
+        np.testing.assert_array_equal(array, wanted)
+        assert array.flags.writeable == is_result
+    assert [len(function.signatures) for function in compiled] == before
+
+
+def inexact(case: Case) -> list[Array]:
+    """Values whose sums depend on the order that they are taken in."""
+    factor = np.dtype(case.dtype).type(np.pi)
+    return [array * factor for array in operands(case)]
+
+
+def test_inexact_values_show_the_order_of_summation() -> None:
+    """Else the next two tests would find nothing."""
+    x, w, _ = inexact(Case(GEOMETRIES["short rows"], 9, 2, "float32"))
+    products = x.ravel()[:70] * w.ravel()[:70]
+    assert products.cumsum()[-1] != products[::-1].cumsum()[-1]
+
+
+@pytest.mark.usefixtures("eager_threads")
+@in_layouts_alike
+@pytest.mark.parametrize("counts", [(3, 5), (20, 22)])
+def test_bits_do_not_depend_on_the_number_of_threads(
+    operator: str, kernel: str, last: Layouts, counts: tuple[int, int]
+) -> None:
+    geometry = Geometry.of((31, 37), (3, 3), padding="same", stride=(1, 2))
+    cases = [Case(geometry, *counts, "float32", batch=3)]
+    if (operator, kernel) == ("weight_grad", "dense"):
+        cases.append(IN_PIECES)
+    for case in cases:
+        bits = {}
+        for threads in (1, 2, 3, 4, 7):
+            arrays = laid(inexact(case), last)
+            with using_threads(threads):
+                fill(operator, kernel, arrays, case.geometry)
+            bits[threads] = arrays[FILLED[operator]].tobytes()
+        assert [threads for threads in bits if bits[threads] != bits[1]] == []
+
+
+@pytest.mark.parametrize(
+    ("operator", "kernel", "last"),
+    [pytest.param(*way, id=name) for name, way in ALIKE.items() if way[0] != "weight_grad"],
+)
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@pytest.mark.parametrize("counts", COUNTS)
+def test_bits_do_not_depend_on_the_batch(
+    operator: str, kernel: str, last: Layouts, counts: tuple[int, int], dtype: str
+) -> None:
+    """Nor then on the kernel: a sample alone may get another one than a batch of many."""
+    for name in ("short rows", "stride", "input as canvas", "stride and dilation"):
+        case = Case(GEOMETRIES[name], *counts, dtype, batch=5)
+        x, w, y = inexact(case)
+        together = laid((x, w, y), last)
+        fill(operator, "dense", together, case.geometry)
+        for n in range(case.batch):
+            alone = laid((x[n : n + 1], w, y[n : n + 1]), last)
+            fill(operator, kernel, alone, case.geometry)
+            ours, theirs = (arrays[FILLED[operator]] for arrays in (alone, together))
+            assert ours.tobytes() == theirs[n : n + 1].tobytes()
+
+
+NOT_FINITE = {
+    "input as canvas": Geometry.of(4, 2),
+    "one tap": Geometry.of(3, 1),
+    "padding": Geometry.of(4, 3, padding=2),
+    "stride": Geometry.of(7, 3, stride=2, padding=1),
+    "stride beyond the kernel": Geometry.of(
+        (2, 7), (2, 2), stride=(1, 3), padding=((1, 0), (1, 2))
+    ),
+    "input dilation": Geometry.of(3, 2, input_dilation=2, padding=1),
+    "cropped": Geometry.of(6, 3, padding=((-1, 2),)),
+    "replicate": Geometry.of(3, 3, padding=2, padding_mode="replicate"),
 }
 
 
-def operands(geometry, filters, dtype, seed, batch=2, groups=2, channels=2):
-    """Integer-valued canvas, w and y; each inside a larger array that is NaN, or -99, around it."""
-    random = np.random.default_rng(seed)
-    cells, taps, positions = (
-        int(np.prod(sizes))
-        for sizes in (geometry.canvas_size, geometry.kernel_size, geometry.output_size)
+@uncompiled
+@pytest.mark.parametrize("name", NOT_FINITE)
+@in_layouts_alike
+def test_what_is_not_finite_goes_where_the_definition_takes_it(
+    operator: str, kernel: str, last: Layouts, name: str
+) -> None:
+    """An infinity or a NaN in either operand that is read, in one place after the other."""
+    case = Case(NOT_FINITE[name], 2, 2)
+    for read in {0, 1, 2} - {FILLED[operator]}:
+        size = operands(case)[read].size
+        for number, place in enumerate(range(0, size, max(1, size // 5))):
+            expected = [array.copy() for array in operands(case)]
+            expected[read].flat[place] = (np.inf, np.nan, -np.inf)[number % 3]
+            arrays = laid(expected, last)
+            with np.errstate(invalid="ignore"):
+                getattr(naive, operator)(*expected, case.geometry)
+                fill(operator, kernel, arrays, case.geometry)
+            assert not np.isfinite(expected[read]).all()
+            for array, wanted in zip(arrays, expected, strict=True):
+                np.testing.assert_array_equal(array, wanted, f"{'xwy'[read]} at {place}")
+
+
+def flush(at_end: bool) -> Callable[..., Array]:
+    """Allocates copies that begin, or end, at a page which nobody may touch."""
+
+    def copy(values: Array, last: bool = False) -> Array:
+        whole = values.transpose(0, 3, 1, 2) if last else values
+        page = mmap.PAGESIZE
+        room = -(-values.nbytes // page) * page
+        memory = mmap.mmap(-1, room + 2 * page)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        for start in (address, address + page + room):
+            assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start), page, 0) == 0
+        offset = page + (room - values.nbytes if at_end else 0)
+        inside = np.frombuffer(memory, values.dtype, values.size, offset).reshape(whole.shape)
+        inside[...] = whole
+        return inside.transpose(0, 2, 3, 1) if last else inside
+
+    return copy
+
+
+def compute_between_forbidden_pages() -> None:
+    """Ends the process with a signal where a kernel reads beyond an operand."""
+    for operator, kernel, last in WAYS.values():
+        for geometry in (*GEOMETRIES.values(), *(Geometry.of(n + 1, 2) for n in EDGES)):
+            for dtype in ("float32", "float64"):
+                case = Case(geometry, 3, 3, dtype)
+                if not operands(case)[0].size:
+                    continue
+                for at_end in (True, False):
+                    check(case, operator, kernel, last, flush(at_end))
+    print("nothing beyond")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forbids pages as Linux does")
+def test_nothing_beyond_an_operand_is_read() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "import test_jit; test_jit.compute_between_forbidden_pages()"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])},
     )
-    shapes = (
-        (batch, groups, channels, cells),
-        (groups, filters, channels, taps),
-        (batch, groups, filters, positions),
-    )
-    return [guarded(random.integers(-9, 10, shape), dtype) for shape in shapes]
+    assert (run.stdout.strip(), run.returncode) == ("nothing beyond", 0), run.stderr
 
 
-def guarded(values, dtype, margin=64):
-    guard = -99 if np.dtype(dtype).kind == "i" else np.nan
-    around = np.full(values.size + 2 * margin, guard, dtype)
-    inside = around[margin:-margin].reshape(values.shape)
-    inside[...] = values
-    return inside
-
-
-def guards_intact(array, margin=64):
-    around = array.base
-    edges = np.concatenate([around[:margin], around[-margin:]])
-    return bool((edges == -99).all() if around.dtype.kind == "i" else np.isnan(edges).all())
-
-
-@uncompiled
-@pytest.mark.parametrize("operator", OPERATORS)
-@pytest.mark.parametrize("filters", FILTERS)
-@pytest.mark.parametrize("name", GEOMETRIES)
-def test_tiles_and_tails_equal_the_definition(operator, filters, name):
-    """Element for element, and neither a guard around an operand is written nor one read."""
-    geometry = GEOMETRIES[name]
-    arrays = operands(geometry, filters, "float32", seed=len(name) * 100 + filters)
-    expected = [array.copy() for array in arrays]
-    getattr(naive, operator)(*expected, geometry)
-    getattr(jit, operator)(*arrays, geometry)
-    for array, wanted in zip(arrays, expected, strict=True):
-        np.testing.assert_array_equal(array, wanted)
-        assert guards_intact(array)
-
-
-@uncompiled
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("operator", OPERATORS)
-@pytest.mark.parametrize("filters", [2, 9])
-def test_every_dtype(dtype, operator, filters):
-    geometry = GEOMETRIES["short rows"]
-    arrays = operands(geometry, filters, dtype, seed=1)
-    expected = [array.copy() for array in arrays]
-    getattr(naive, operator)(*expected, geometry)
-    getattr(jit, operator)(*arrays, geometry)
-    for array, wanted in zip(arrays, expected, strict=True):
-        np.testing.assert_array_equal(array, wanted)
-
-
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_blocks_of_depth_continue_the_sums(operator):
-    """More taps and channels, and more positions, than one block holds."""
-    taps = dense.DEPTH // 4 + 5
-    geometry = Geometry.of((2, dense.POSITIONS + taps), (1, taps))
-    arrays = operands(geometry, 8, "float64", seed=2, batch=1, groups=1, channels=5)
-    assert taps * 5 > dense.DEPTH
-    assert len(geometry.origins) > max(dense.POSITIONS, dense.DEPTH)
-    expected = [array.copy() for array in arrays]
-    by_numpy(operator, *expected, geometry)
-    getattr(jit, operator)(*arrays, geometry)
-    for array, wanted in zip(arrays, expected, strict=True):
-        np.testing.assert_array_equal(array, wanted)
-
-
-def by_numpy(operator, canvas, w, y, geometry):
-    """The three contractions, by einsum over gathered columns."""
-    cells = np.add.outer(geometry.taps, geometry.origins)
-    columns = canvas[..., cells]
-    if operator == "forward":
-        y[...] = np.einsum("gkct,ngctp->ngkp", w, columns)
-    elif operator == "weight_grad":
-        w[...] = np.einsum("ngkp,ngctp->gkct", y, columns)
-    else:
-        canvas[...] = 0
-        for t, row in enumerate(cells):
-            canvas[..., row] += np.einsum("gkc,ngkp->ngcp", w[..., t], y)
-
-
-@pytest.mark.parametrize("operator", OPERATORS)
-@pytest.mark.parametrize("filters", [3, 20])
-def test_bits_do_not_depend_on_the_number_of_threads(operator, filters):
-    geometry = Geometry.of((31, 37), (3, 3), padding="same", stride=(1, 2))
-    results = []
-    for threads in (1, 2, 3, 4, 7):
-        arrays = operands(geometry, filters, "float32", seed=3, batch=3, groups=2, channels=5)
-        for array in arrays:
-            array *= np.float32(np.pi)  # no longer exact: the order of summation shows
-        with using_threads(threads):
-            getattr(jit, operator)(*arrays, geometry)
-        results.append(b"".join(array.tobytes() for array in arrays))
-    assert len(set(results)) == 1
-
-
-@uncompiled
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("depth", [0, 1, 5])
-@pytest.mark.parametrize("fresh", [True, False])
-def test_tile_product_is_a_matrix_product_at_any_offsets(dtype, depth, fresh):
-    rows_per_tile, lanes = micro.tile_shape(np.dtype(dtype).itemsize)
-    random = np.random.default_rng(4)
-    a, b = random.integers(-9, 10, (2, 600)).astype(dtype)
-    rows, a_steps, b_steps = (
-        random.integers(0, 150, size) for size in (rows_per_tile, depth + 1, depth + 1)
-    )
-    pitch = lanes + 3
-    out = random.integers(-9, 10, rows_per_tile * pitch).astype(dtype)
-    before = out.reshape(rows_per_tile, pitch).copy()
-    left = a[rows[:, None] + a_steps[:depth]]
-    right = b[b_steps[:depth, None] + np.arange(lanes)]
-    expected = before.copy()
-    expected[:, :lanes] = left @ right + (0 if fresh else before[:, :lanes])
-    multiply(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh)
-    np.testing.assert_array_equal(out.reshape(rows_per_tile, pitch), expected)
-
-
-@njit
-def multiply(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
-    micro.tile_product(a, rows, a_steps, b, b_steps, depth, out, pitch, fresh)
-
-
-@njit
-def move(source, i, target, j):
-    flat.store(target, j, flat.load(source, i))
-
-
-@uncompiled
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_load_and_store_move_one_element(dtype):
-    source, target = np.arange(5).astype(dtype), np.zeros(5, dtype)
-    move(source, 4, target, 1)
-    np.testing.assert_array_equal(target, np.array([0, 4, 0, 0, 0], dtype))
-
-
-def test_positions_fill_whole_panels_of_every_dtype():
-    """input_grad packs POSITIONS at a time: no panel may run over."""
-    for itemsize in (4, 8, 16):
-        assert dense.POSITIONS % micro.tile_shape(itemsize)[1] == 0
-
-
-def test_warmup_compiles_every_kernel_for_both_floats():
+def test_warmup_compiles_every_kernel_for_both_floats() -> None:
     jit.warmup()
-    for module in (dense, thin):
-        for operator in OPERATORS:
-            compiled = {str(types[0].dtype) for types in getattr(module, operator).signatures}
-            assert {"float32", "float64"} <= compiled
+    for function in (dense.contract, thin.contract, thin.weight_grad, move.place_all):
+        compiled = {str(types[0].dtype) for types in function.signatures}
+        assert {"float32", "float64"} <= compiled
 
 
-def test_facts_name_the_vectors_and_the_cache():
+def test_facts_name_the_vectors_and_the_cache() -> None:
     facts = jit.facts()
-    assert facts["vectors"] == f"{8 * micro.vector_bytes()} bits"
-    assert facts["kernels"] == dense.forward.stats.cache_path
+    assert facts["vectors"] == f"{8 * vectors.vector_bytes()} bits"
+    assert facts["kernels"] == dense.contract.stats.cache_path
+    assert set(facts) == {"processor", "vectors", "kernels"}

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from convref.geometry import Geometry
 from convref.kernels.jit import dense, loops, plans, thin
 from convref.kernels.jit.crew import share
-from convref.kernels.jit.micro import vector_bytes
 from convref.kernels.jit.move import place_all, place_last
 from convref.kernels.jit.plans import View
+from convref.kernels.jit.vectors import vector_bytes
 from convref.memory import check_fits
 from convref.phases import Placement, stored, transposed
 from convref.threads import num_threads
@@ -123,8 +123,9 @@ def run_thin(plan: plans.Thin, a: Array, a_view: View, b: Array, out: Array, mac
         canvas, cells = placed(placement, a, a_view, macs), 0
     task = partial(
         thin.contract, canvas, plan.a_strides, cells, placement.row_cells, placement.row_sources,
-        placement.runs, canvas.size, plan.rows, plan.ends, plan.steps, b, plan.b_steps, out,
-        plan.places, plan.strides, plan.lanes, plan.units, broken,
+        placement.runs, plan.rows, plan.ends, plan.steps, b, plan.b_steps, out,
+        plan.places, plan.strides, plan.together, plan.lanes, plan.units, plan.depths,
+        broken,
     )  # fmt: skip
     share(task, len(plan.units), macs)
 
@@ -140,7 +141,7 @@ def run_thin_weight_grad(
     task = partial(
         thin.weight_grad, canvas, plan.a_strides, cells, placement.row_cells,
         placement.row_sources, placement.runs, plan.origins, plan.length, plan.steps, y,
-        plan.y_strides, w, plan.w_strides, plan.lanes, plan.units,
+        plan.y_strides, w, plan.w_strides, plan.lanes, plan.units, plan.most,
     )  # fmt: skip
     share(task, len(plan.units), macs)
 

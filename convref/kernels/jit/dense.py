@@ -4,11 +4,11 @@ All three operators have one form:
 
     out[places[m] + lane * out_step] = sum over d of  a[rows[m] + steps[d]] * b[b_steps[d] + lane * b_step]
 
-| operator    | a, in place  | rows m        | b, packed | lanes   | depth d            |
-| ----------- | ------------ | ------------- | --------- | ------- | ------------------ |
-| forward     | canvas       | n, positions  | w         | filters | c, t               |
-| input_grad  | canvas of dy | n, positions  | w         | c       | filters, t         |
-| weight_grad | canvas       | c, t          | dy        | filters | n, positions       |
+| operator    | a, in place  | rows m       | b, packed | lanes   | depth d      |
+| ----------- | ------------ | ------------ | --------- | ------- | ------------ |
+| forward     | canvas       | n, positions | w         | filters | c, t         |
+| input_grad  | canvas of dy | n, positions | w         | c       | filters, t   |
+| weight_grad | canvas       | c, t         | dy        | filters | n, positions |
 
 Numbers of `a` are read one by one from where they lie, so stride, dilation and layout cost nothing.
 Only `b` is moved: one panel of a block of depth by the lanes of a tile, in the L2 cache, that all
@@ -18,9 +18,10 @@ rows of the unit share.
 import numpy as np
 from numba import njit
 
-from convref.kernels.jit.flat import load, store
-from convref.kernels.jit.micro import VECTORS, high_tile, lanes_of
+from convref.kernels.jit.flat import data, keep, load, store
+from convref.kernels.jit.micro import VECTORS, high_tile
 from convref.kernels.jit.move import pack, unpack
+from convref.kernels.jit.vectors import lanes_of
 
 DEPTH = 1024
 """Numbers summed from one panel: with the sums of a block it fills half of a small L2 cache."""
@@ -36,36 +37,43 @@ def contract(a, rows, steps, b, b_steps, out, places, strides, units, height, br
     """
     a_group, a_row, a_step, b_group, b_outer, b_step, out_group, out_row, out_step = strides
     WIDTH = VECTORS * lanes_of(out)
-    panel, sums = np.zeros(DEPTH * WIDTH, out.dtype), np.empty(TALL_BLOCK * WIDTH, out.dtype)
-    a_rows, targets = np.empty(TALL_BLOCK + height, np.int64), np.empty(TALL_BLOCK, np.int64)
-    a_steps, panel_rows = np.empty(DEPTH, np.int64), np.arange(DEPTH) * WIDTH
+    panel_, sums_ = np.zeros(DEPTH * WIDTH, out.dtype), np.empty(TALL_BLOCK * WIDTH, out.dtype)
+    offsets = np.empty((4, DEPTH + height), np.int64)
+    panel, sums, A, B, y = data(panel_), data(sums_), data(a), data(b), data(out)
+    a_rows, targets, a_steps, panel_rows = (
+        data(offsets[0]), data(offsets[1]), data(offsets[2]), data(offsets[3]),
+    )  # fmt: skip
+    for d in range(DEPTH):
+        store(panel_rows, d, d * WIDTH)
+    all_rows, all_places, all_steps, all_b = data(rows), data(places), data(steps), data(b_steps)
     for unit in range(start, stop):
         row_at, row_count, step_at, step_count, group, lane, lanes = units[unit, :7]
         m_begin, m_end, d_begin, d_end, out_at = units[unit, 7:]
         vectors = -(-lanes // lanes_of(out))
         block = BLOCK if d_end - d_begin <= DEPTH else TALL_BLOCK
         b_at = group * b_group + lane * b_step
+        at = out_at + group * out_group + lane * out_step
         for m in range(m_begin, m_end, block):
             count = min(block, m_end - m)
-            spread(group * a_group, a_row, rows, row_at, row_count, m, count, a_rows)
+            spread(group * a_group, a_row, all_rows, row_at, row_count, m, count, a_rows)
             for r in range(count, -(-count // height) * height):
-                a_rows[r] = a_rows[count - 1]
+                store(a_rows, r, load(a_rows, count - 1))
             for d in range(d_begin, max(d_end, d_begin + 1), DEPTH):
                 depth = min(DEPTH, d_end - d)
                 if m == m_begin or d_end - d_begin > DEPTH:
-                    spread(b_at, b_outer, b_steps, step_at, step_count, d, depth, a_steps)
-                    pack(b, 0, a_steps, b_step, depth, lanes, panel, WIDTH)
-                    if len(broken) and not finite(panel, depth * WIDTH):
+                    spread(b_at, b_outer, all_b, step_at, step_count, d, depth, a_steps)
+                    pack(B, a_steps, b_step, depth, lanes, panel, WIDTH)
+                    if len(broken) and not finite(panel_, depth * WIDTH):
                         broken[0] = True
-                    spread(0, a_step, steps, step_at, step_count, d, depth, a_steps)
+                    spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
                 for r in range(0, count, height):
                     high_tile(
-                        height, vectors, a, a_rows[r:], a_steps, panel, 0, panel_rows, depth,
+                        height, vectors, A, a_rows, r, a_steps, panel, 0, panel_rows, depth,
                         sums, r * WIDTH, WIDTH, d == d_begin,
                     )  # fmt: skip
-            spread(0, out_row, places, row_at, row_count, m, count, targets)
-            at = out_at + group * out_group + lane * out_step
-            unpack(sums, WIDTH, out, at, targets, out_step, count, lanes)
+            spread(at, out_row, all_places, row_at, row_count, m, count, targets)
+            unpack(sums, WIDTH, y, targets, out_step, count, lanes)
+    keep(panel_, sums_, offsets)
 
 
 @njit(nogil=True, cache=True, fastmath=False)

@@ -3,7 +3,7 @@
 A tile of rows x lanes sums receives the products of ``depth`` pairs:
 
     out[out_at + r * pitch + lane] += sum over d of
-        a[rows[r] + a_steps[d]] * b[b_at + b_steps[d] + lane]
+        a[rows[r_at + r] + a_steps[d]] * b[b_at + b_steps[d] + lane]
 
 Of `a`, one number at a time is read where it lies and broadcast to a vector. Its place is an outer
 sum of two offset vectors: a matrix of any strides is of this form, and so are the columns of a
@@ -19,26 +19,23 @@ the rest of a matrix, the wide ones for matrices of few rows.
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic, overload
+
+from convref.kernels.jit.flat import load, pointer, store
+from convref.kernels.jit.vectors import (
+    broadcast,
+    in_this_order,
+    multiply_add,
+    vector_bytes,
+    vector_lanes,
+)
 
 VECTORS = 2
 """Vectors in a row of a high tile."""
-
-
-@cache
-def vector_bytes() -> int:
-    """Width of the host's vectors."""
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 64
-    return 32 if features.get("avx") else 16
 
 
 SCARCE = vector_bytes() == 32
@@ -56,40 +53,27 @@ WIDE = (
 )
 
 
-@cache
-def vector_lanes(itemsize: int) -> int:
-    """Numbers of this size in a vector."""
-    return max(1, vector_bytes() // itemsize)
-
-
-def lanes_of(a):
-    """Numbers of the array's dtype in a vector; to the compiler a constant."""
-    return vector_lanes(a.itemsize)
-
-
-@overload(lanes_of)
-def _lanes_of(a):
-    LANES = vector_lanes(a.dtype.bitwidth // 8)
-    return lambda a: LANES
-
-
-def high_tile(height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh):
+def high_tile(
+    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+):  # fmt: skip
     """Add to (or with ``fresh`` fill) a tile of HIGH: the equation above, as it runs without JIT."""
-    lanes = vectors * lanes_of(out)
+    lanes = vectors * vector_lanes(out.itemsize)
     for r in range(height):
         for lane in range(lanes):
             at = out_at + r * pitch + lane
             total = out.dtype.type(0) if fresh else out[at]
             for d in range(depth):
-                total += a[rows[r] + a_steps[d]] * b[b_at + b_steps[d] + lane]
+                total += a[rows[r_at + r] + a_steps[d]] * b[b_at + b_steps[d] + lane]
             out[at] = total
 
 
-def wide_tile(height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh):
+def wide_tile(
+    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+):  # fmt: skip
     """Add to (or with ``fresh`` fill) a tile of WIDE."""
     high_tile(
-        height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
-    )
+        height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+    )  # fmt: skip
 
 
 def _compile(function: Callable[..., None], shapes: tuple[tuple[int, int], ...]) -> None:
@@ -97,13 +81,11 @@ def _compile(function: Callable[..., None], shapes: tuple[tuple[int, int], ...])
 
     @intrinsic
     def product(
-        typing_context, height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at,
-        pitch, fresh,
+        typing_context, height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out,
+        out_at, pitch, fresh,
     ):  # fmt: skip
-        signature = types.void(
-            types.int64, types.int64, a, rows, a_steps, b, types.int64, b_steps, types.int64, out,
-            types.int64, types.int64, fresh,
-        )  # fmt: skip
+        i = types.int64
+        signature = types.void(i, i, a, rows, i, a_steps, b, i, b_steps, i, out, i, i, fresh)
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             _choose(context, builder, signature, args, shapes)
@@ -113,29 +95,33 @@ def _compile(function: Callable[..., None], shapes: tuple[tuple[int, int], ...])
 
     @overload(function)
     def compiled(
-        height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
-    ):
+        height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+    ):  # fmt: skip
         LANES = vector_lanes(a.dtype.bitwidth // 8)
 
         def tile(
-            height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
-        ):
+            height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch,
+            fresh,
+        ):  # fmt: skip
             product(
-                height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch,
-                fresh,
+                height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at,
+                pitch, fresh,
             )  # fmt: skip
 
         def loops(
-            height, vectors, a, rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
-        ):
+            height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch,
+            fresh,
+        ):  # fmt: skip
             for r in range(height):
-                sums = out[out_at + r * pitch : out_at + r * pitch + vectors * LANES]
-                if fresh:
-                    sums[:] = 0
-                for d in range(depth):
-                    left = a[rows[r] + a_steps[d]]
-                    for lane in range(len(sums)):
-                        sums[lane] += left * b[b_at + b_steps[d] + lane]
+                for lane in range(vectors * LANES):
+                    at = out_at + r * pitch + lane
+                    if fresh:
+                        store(out, at, 0)
+                    total = load(out, at)
+                    for d in range(depth):
+                        left = load(a, load(rows, r_at + r) + load(a_steps, d))
+                        total += left * load(b, b_at + load(b_steps, d) + lane)
+                    store(out, at, total)
 
         return loops if isinstance(a.dtype, types.Complex) else tile
 
@@ -167,10 +153,9 @@ def _tile(
     size, index = dtype.bitwidth // 8, ir.IntType(64)
     vector = ir.VectorType(context.get_data_type(dtype), vector_lanes(size))
     a_data, rows_data, a_steps_data, b_data, b_steps_data, out_data = (
-        context.make_array(signature.args[position])(context, builder, args[position]).data
-        for position in (2, 3, 4, 5, 7, 9)
+        pointer(context, builder, signature, args, position) for position in (2, 3, 5, 6, 8, 10)
     )
-    b_at, depth, out_at, pitch, fresh = (args[position] for position in (6, 8, 10, 11, 12))
+    r_at, b_at, depth, out_at, pitch, fresh = (args[n] for n in (4, 7, 9, 11, 12, 13))
 
     def vectors_at(address: ir.Value) -> list[ir.Value]:
         """Addresses of the vectors of one row of lanes."""
@@ -183,7 +168,7 @@ def _tile(
     b_base, out_base = builder.gep(b_data, [b_at]), builder.gep(out_data, [out_at])
     a_rows, out_vectors = [], []
     for r in range(height):
-        offset = builder.load(builder.gep(rows_data, [index(r)]))
+        offset = builder.load(builder.gep(rows_data, [builder.add(r_at, index(r))]))
         a_rows.append(builder.gep(a_data, [offset]))
         out_vectors += vectors_at(builder.gep(out_base, [builder.mul(pitch, index(r))]))
 
@@ -210,13 +195,13 @@ def _tile(
     after: list[ir.Value] = []
     for r in range(height):
         number = builder.load(builder.gep(a_rows[r], [a_step]))
-        factor = _broadcast(builder, number, vector)
+        factor = broadcast(builder, number, vector)
         row = running[r * vectors : (r + 1) * vectors]
         products = [
             multiply_add(builder, factor, b_vector, total)
             for b_vector, total in zip(b_vectors, row, strict=True)
         ]
-        after += _in_this_order(builder, products) if height > 2 else products
+        after += in_this_order(builder, products) if height > 2 else products
     following = builder.add(d, index(1))
     d.add_incoming(index(0), entry)
     d.add_incoming(following, loop)
@@ -232,46 +217,3 @@ def _tile(
         phi.add_incoming(end, loop)
     for address, total in zip(out_vectors, final, strict=True):
         builder.store(total, address, align=size)
-
-
-def _broadcast(builder: ir.IRBuilder, number: ir.Value, vector: ir.VectorType) -> ir.Value:
-    """A vector that holds one number in every lane."""
-    undefined = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(undefined, number, ir.IntType(32)(0))
-    lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
-    return builder.shuffle_vector(first, undefined, lanes)
-
-
-def _in_this_order(builder: ir.IRBuilder, values: list[ir.Value]) -> list[ir.Value]:
-    """The same values, at a point that no load may move across.
-
-    Without it LLVM's scheduler loads the broadcasts of all rows ahead of their use, runs out of
-    registers and spills sums, which halves the speed. An empty statement of assembler that claims
-    to change the values and to touch memory costs no instruction.
-    """
-    machine = llvm.get_process_triple().split("-")[0]
-    register = {"x86_64": "v", "aarch64": "w", "arm64": "w"}.get(machine)
-    if register is None:
-        return values
-    types_ = [value.type for value in values]
-    alone = len(values) == 1
-    function = ir.FunctionType(types_[0] if alone else ir.LiteralStructType(types_), types_)
-    outputs = [f"={register}"] * len(values)
-    constraints = [*outputs, *map(str, range(len(values))), "~{memory}"]
-    fenced = builder.asm(function, "", ",".join(constraints), values, side_effect=True)
-    if alone:
-        return [fenced]
-    return [builder.extract_value(fenced, number) for number in range(len(values))]
-
-
-def multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, total: ir.Value) -> ir.Value:
-    """``x * y + total``: for floats rounded once, for integers exact."""
-    if isinstance(total.type.element, ir.IntType):
-        return builder.add(builder.mul(x, y), total)
-    kind = "f32" if isinstance(total.type.element, ir.FloatType) else "f64"
-    fma = cgutils.get_or_insert_function(
-        builder.module,
-        ir.FunctionType(total.type, [total.type] * 3),
-        f"llvm.fma.v{total.type.count}{kind}",
-    )
-    return builder.call(fma, [x, y, total])

@@ -5,112 +5,190 @@ element lies at ``offsets[i] + lane * step``. Where either side goes by ones, wh
 where the two go across each other, square blocks are transposed in registers.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from convref.kernels.jit.flat import load, store
-from convref.kernels.jit.micro import lanes_of, vector_lanes
+from convref.kernels.jit.flat import data, load, pointer, store
+from convref.kernels.jit.vectors import below, lanes_of, masked_load, shuffled, vector_lanes
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def place(x, x_at, x_step, canvas, at, row_cells, row_sources, runs):
-    """Copy an input, whose numbers stand ``x_step`` apart, to the cells of its canvas."""
-    for i in range(len(row_cells)):
+def place(x, x_at, x_step, canvas, at, end, rows, row_cells, row_sources, runs_end, runs):
+    """Copy an input, whose numbers stand ``x_step`` apart, to its canvas, zero from at to end.
+
+    Runs come in the order of their cells. So a run may be followed by zeros up to a whole vector:
+    these cells are zero, or a later run fills them.
+    """
+    LANES = lanes_of(x)
+    for i in range(rows):
         row, source = at + load(row_cells, i), load(row_sources, i)
-        for run in range(len(runs)):
-            to, step = row + runs[run, 0], runs[run, 3]
-            start = x_at + (source + runs[run, 1]) * x_step
-            length, x_run = runs[run, 2], runs[run, 4] * x_step
-            if step == 1 and x_run == 1:
-                for j in range(length):
-                    store(canvas, to + j, load(x, start + j))
-            else:
+        for run in range(0, runs_end, 5):
+            to, step = row + load(runs, run), load(runs, run + 3)
+            start = x_at + (source + load(runs, run + 1)) * x_step
+            length, x_run = load(runs, run + 2), load(runs, run + 4) * x_step
+            whole = -(-length // LANES) * LANES
+            if step != 1 or to + whole > end or not 1 <= x_run <= 2:
                 for j in range(length):
                     store(canvas, to + j * step, load(x, start + j * x_run))
+            elif x_run == 1:
+                copy_padded(x, start, canvas, to, length)
+            else:
+                copy_second_padded(x, start, canvas, to, length)
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def place_all(
-    x, x_strides, canvas, cells, channels, row_cells, row_sources, runs, start, stop
-):  # fmt: skip
+def place_all(x, strides, canvas, cells, channels, row_cells, row_sources, runs, start, stop):
     """Fill the canvases of channels: units are (sample, channel), zero where nothing is shown."""
-    x_n, x_c, x_i = x_strides
+    x_n, x_c, x_i = strides
+    numbers, target = data(x), data(canvas)
+    rows, sources, lists = data(row_cells), data(row_sources), data(runs)
     for unit in range(start, stop):
-        canvas[unit * cells : (unit + 1) * cells] = 0
-        at = unit // channels * x_n + unit % channels * x_c
-        place(x, at, x_i, canvas, unit * cells, row_cells, row_sources, runs)
+        at, end = unit * cells, (unit + 1) * cells
+        canvas[at:end] = 0
+        x_at = unit // channels * x_n + unit % channels * x_c
+        place(
+            numbers, x_at, x_i, target, at, end, len(row_cells), rows, sources, len(runs), lists
+        )  # fmt: skip
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def place_last(
-    x, x_n, canvas, cells, channels, row_cells, row_sources, runs, start, stop
-):  # fmt: skip
-    """Fill canvases ``(N, S, C)`` from inputs ``(N, I, C)``; units are (sample, row)."""
-    rows = len(row_cells)
+def place_last(x, x_n, canvas, cells, channels, row_cells, row_sources, runs, start, stop):
+    """Fill canvases ``(N, S, C)`` of zeros from inputs ``(N, I, C)``; units are (sample, row)."""
+    numbers, target, rows = data(x), data(canvas), len(row_cells)
     for unit in range(start, stop):
-        sample, i = unit // rows, unit % rows
-        to_row = sample * cells + row_cells[i]
-        from_row = sample * x_n // channels + row_sources[i]
-        for run in range(len(runs)):
-            cell, source, length, step, x_step = (
-                runs[run, 0], runs[run, 1], runs[run, 2], runs[run, 3], runs[run, 4],
-            )  # fmt: skip
+        to_row = unit // rows * cells + row_cells[unit % rows]
+        from_row = unit // rows * (x_n // channels) + row_sources[unit % rows]
+        for run in range(0, len(runs), 5):
+            cell, source, length, step, x_step = runs[run : run + 5]
+            width = channels
             if step == 1 and x_step == 1:
                 length, width = 1, length * channels
-            else:
-                width = channels
             for j in range(length):
                 to = (to_row + cell + j * step) * channels
-                start_ = (from_row + source + j * x_step) * channels
-                for c in range(width):
-                    store(canvas, to + c, load(x, start_ + c))
+                copy(numbers, (from_row + source + j * x_step) * channels, target, to, width)
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def pack(source, at, offsets, step, count, lanes, panel, pitch):
-    """``panel[i * pitch + lane] = source[at + offsets[i] + lane * step]``."""
+def pack(source, offsets, step, count, lanes, panel, pitch):
+    """``panel[i * pitch + lane] = source[offsets[i] + lane * step]``."""
     LANES = lanes_of(panel)
     if step == 1:
         for i in range(count):
-            start = at + load(offsets, i)
-            for lane in range(lanes):
-                store(panel, i * pitch + lane, load(source, start + lane))
+            copy(source, load(offsets, i), panel, i * pitch, lanes)
         return
     for i in range(0, count, LANES):
         block = min(LANES, count - i)
-        first = at + load(offsets, i)
-        square = block == LANES and load(offsets, i + LANES - 1) - load(offsets, i) == LANES - 1
+        first = load(offsets, i)
+        square = block == LANES and load(offsets, i + LANES - 1) - first == LANES - 1
         whole = lanes // LANES * LANES if square else 0
         for lane in range(0, whole, LANES):
             transpose(source, first + lane * step, step, panel, i * pitch + lane, pitch)
         for lane in range(whole, lanes):
             for j in range(i, i + block):
-                store(panel, j * pitch + lane, load(source, at + load(offsets, j) + lane * step))
+                store(panel, j * pitch + lane, load(source, load(offsets, j) + lane * step))
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def unpack(panel, pitch, target, at, offsets, step, count, lanes):
-    """``target[at + offsets[i] + lane * step] = panel[i * pitch + lane]``."""
+def unpack(panel, pitch, target, offsets, step, count, lanes):
+    """``target[offsets[i] + lane * step] = panel[i * pitch + lane]``."""
     LANES = lanes_of(panel)
     if step == 1:
         for i in range(count):
-            start = at + load(offsets, i)
-            for lane in range(lanes):
-                store(target, start + lane, load(panel, i * pitch + lane))
+            copy(panel, i * pitch, target, load(offsets, i), lanes)
         return
     for i in range(0, count, LANES):
         block = min(LANES, count - i)
-        first = at + load(offsets, i)
-        square = block == LANES and load(offsets, i + LANES - 1) - load(offsets, i) == LANES - 1
+        first = load(offsets, i)
+        square = block == LANES and load(offsets, i + LANES - 1) - first == LANES - 1
         whole = lanes // LANES * LANES if square else 0
         for lane in range(0, whole, LANES):
             transpose(panel, i * pitch + lane, pitch, target, first + lane * step, step)
         for lane in range(whole, lanes):
             for j in range(i, i + block):
-                store(target, at + load(offsets, j) + lane * step, load(panel, j * pitch + lane))
+                store(target, load(offsets, j) + lane * step, load(panel, j * pitch + lane))
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def copy(source, at, target, to, count):
+    """``target[to + i] = source[at + i]``."""
+    whole = count // lanes_of(source) * lanes_of(source)
+    copy_padded(source, at, target, to, whole)
+    for i in range(whole, count):
+        store(target, to + i, load(source, at + i))
+
+
+def copy_padded(source, at, target, to, count):
+    """`copy`, and zeros after it up to a whole number of vectors."""
+    whole = -(-count // lanes_of(source)) * lanes_of(source)
+    target[to + count : to + whole] = 0
+    target[to : to + count] = source[at : at + count]
+
+
+def copy_second_padded(source, at, target, to, count):
+    """`copy_padded` of every second number."""
+    whole = -(-count // lanes_of(source)) * lanes_of(source)
+    target[to + count : to + whole] = 0
+    target[to : to + count] = source[at : at + 2 * count - 1 : 2]
+
+
+def _compile_copy(function: Callable[..., None], step: int) -> None:
+    """Let Numba compile a padded copy of every step-th number to whole vectors."""
+
+    @intrinsic
+    def vectors(typing_context, source, at, target, to, count):
+        signature = types.void(source, types.int64, target, types.int64, types.int64)
+        size, index = source.dtype.bitwidth // 8, ir.IntType(64)
+        LANES = vector_lanes(size)
+
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            vector = ir.VectorType(context.get_data_type(source.dtype), LANES)
+            data, target_data = (
+                pointer(context, builder, signature, args, position) for position in (0, 2)
+            )
+            first, into = builder.gep(data, [args[1]]), builder.gep(target_data, [args[3]])
+            # The numbers from the first that is copied to the last.
+            reach = builder.sub(builder.mul(args[4], index(step)), index(step - 1))
+
+            def read(i: ir.Value, part: int) -> ir.Value:
+                at = builder.add(builder.mul(i, index(step)), index(part * LANES))
+                mask = below(builder, builder.sub(reach, at), LANES)
+                return masked_load(builder, builder.gep(first, [at]), vector, mask, size)
+
+            loop = cgutils.for_range_slice(builder, index(0), args[4], index(LANES), index)
+            with loop as (i, _):
+                parts = [read(i, part) for part in range(step)]
+                value = parts[0] if step == 1 else shuffled(
+                    builder, *parts, [step * lane for lane in range(LANES)]
+                )
+                to = builder.bitcast(builder.gep(into, [i]), vector.as_pointer())
+                builder.store(value, to, align=size)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    @overload(function)
+    def compiled(source, at, target, to, count):
+        LANES = vector_lanes(source.dtype.bitwidth // 8)
+
+        def by_vectors(source, at, target, to, count):
+            vectors(source, at, target, to, count)
+
+        def by_numbers(source, at, target, to, count):
+            for i in range(count):
+                store(target, to + i, load(source, at + step * i))
+            for i in range(count, -(-count // LANES) * LANES):
+                store(target, to + i, 0)
+
+        return by_numbers if isinstance(source.dtype, types.Complex) else by_vectors
+
+
+_compile_copy(copy_padded, 1)
+_compile_copy(copy_second_padded, 2)
 
 
 def transpose(source, at, pitch, target, to, to_pitch):
@@ -146,14 +224,13 @@ def _transpose_vectors(typing_context, source, at, pitch, target, to, to_pitch):
         vector = ir.VectorType(context.get_data_type(source.dtype), LANES)
 
         def address(array: int, at: ir.Value, pitch: ir.Value, row: int) -> ir.Value:
-            data = context.make_array(signature.args[array])(context, builder, args[array]).data
+            data = pointer(context, builder, signature, args, array)
             place = builder.add(at, builder.mul(pitch, index(row)))
             return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
 
         def interleaved(a: ir.Value, b: ir.Value, start: int) -> ir.Value:
             order = [start + lane // 2 + lane % 2 * LANES for lane in range(LANES)]
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), order)
-            return builder.shuffle_vector(a, b, mask)
+            return shuffled(builder, a, b, order)
 
         rows = [
             builder.load(address(0, args[1], args[2], row), align=size) for row in range(LANES)

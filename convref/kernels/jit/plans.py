@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.geometry import Axis, Geometry, Offsets
-from convref.kernels.jit.micro import FULL, HEIGHTS, VECTORS, vector_lanes
+from convref.kernels.jit.micro import FULL, HEIGHTS, VECTORS
+from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Phase, Placement, stored, transposed
 
 Ints = tuple[int, ...]
@@ -236,11 +237,13 @@ class Thin(NamedTuple):
     b_steps: Offsets
     places: Offsets
     strides: Ints
+    together: bool
     lanes: int
     units: Offsets
+    depths: int
 
 
-NOWHERE = Placement(0, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 5), np.int64))
+NOWHERE = Placement(0, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 def slack(itemsize: int) -> int:
@@ -266,8 +269,10 @@ def thin_forward(
         np.arange(T),
         np.arange(P) * y.strides[3],
         (seen.cells if local else a[2], w[0], w[2], w[1], y.strides[0], y.strides[1], y.strides[2]),
+        y.strides[3] == 1,
         y.channels,
         thin_table([(0, P, 0, T)], x.samples, x.groups, x.channels, local, threads),
+        x.channels * T,
     )
 
 
@@ -289,8 +294,10 @@ def thin_input_grad(
         taps,
         positions * x.strides[3],
         (seen.cells if local else a[2], w[0], w[1], w[2], x.strides[0], x.strides[1], x.strides[2]),
+        x.strides[3] == 1 and len(phases) == 1 and seen.covers,
         x.channels,
         thin_table(phases, y.samples, y.groups, y.channels, local, threads),
+        y.channels * max((count for _, _, _, count in phases), default=0),
     )
 
 
@@ -303,7 +310,7 @@ def _all(cells: int, local: bool) -> Placement:
     if not local:
         return NOWHERE
     one = np.zeros(1, np.int64)
-    return Placement(cells, one, one, np.array([[0, 0, cells, 1, 1]]))
+    return Placement(cells, one, one, np.array([0, 0, cells, 1, 1]))
 
 
 def a_strides(view: View, placement: Placement | None, cells: int, local: bool) -> Ints:
@@ -354,6 +361,7 @@ class ThinWeights(NamedTuple):
     w_strides: Ints
     lanes: int
     units: Offsets
+    most: int
 
 
 @lru_cache(maxsize=256)
@@ -382,6 +390,7 @@ def thin_weight_grad(
         (w[0], w[1], w[2]),
         y.channels,
         np.array(units, np.int64).reshape(-1, 3),
+        max(end - begin for begin, end in zip(cuts, cuts[1:], strict=False)),
     )
 
 

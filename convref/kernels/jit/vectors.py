@@ -1,0 +1,124 @@
+"""What the kernels share: the host's vectors, and pieces of LLVM code that work on them."""
+
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import overload
+
+
+@cache
+def vector_bytes() -> int:
+    """Width of the host's vectors."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64
+    return 32 if features.get("avx") else 16
+
+
+@cache
+def vector_lanes(itemsize: int) -> int:
+    """Numbers of this size in a vector."""
+    return max(1, vector_bytes() // itemsize)
+
+
+def lanes_of(a):
+    """Numbers of the dtype of `a` in a vector; to the compiler a constant."""
+    return vector_lanes(a.itemsize)
+
+
+@overload(lanes_of)
+def _lanes_of(a):
+    LANES = vector_lanes(a.dtype.bitwidth // 8)
+    return lambda a: LANES
+
+
+def broadcast(builder: ir.IRBuilder, number: ir.Value, vector: ir.VectorType) -> ir.Value:
+    """A vector that holds one number in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    return builder.shuffle_vector(first, undefined, lanes)
+
+
+def in_this_order(builder: ir.IRBuilder, values: list[ir.Value]) -> list[ir.Value]:
+    """The same values, at a point that no load may move across.
+
+    Without it LLVM's scheduler loads the broadcasts of all rows ahead of their use, runs out of
+    registers and spills sums, which halves the speed. An empty statement of assembler that claims
+    to change the values and to touch memory costs no instruction.
+    """
+    machine = llvm.get_process_triple().split("-")[0]
+    register = {"x86_64": "v", "aarch64": "w", "arm64": "w"}.get(machine)
+    if register is None:
+        return values
+    types_ = [value.type for value in values]
+    alone = len(values) == 1
+    function = ir.FunctionType(types_[0] if alone else ir.LiteralStructType(types_), types_)
+    outputs = [f"={register}"] * len(values)
+    constraints = [*outputs, *map(str, range(len(values))), "~{memory}"]
+    fenced = builder.asm(function, "", ",".join(constraints), values, side_effect=True)
+    if alone:
+        return [fenced]
+    return [builder.extract_value(fenced, number) for number in range(len(values))]
+
+
+def multiply_add(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, total: ir.Value) -> ir.Value:
+    """``x * y + total``: for floats rounded once, for integers exact."""
+    if isinstance(total.type.element, ir.IntType):
+        return builder.add(builder.mul(x, y), total)
+    kind = "f32" if isinstance(total.type.element, ir.FloatType) else "f64"
+    fma = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(total.type, [total.type] * 3),
+        f"llvm.fma.v{total.type.count}{kind}",
+    )
+    return builder.call(fma, [x, y, total])
+
+
+def below(builder: ir.IRBuilder, count: ir.Value, LANES: int) -> ir.Value:
+    """A mask of the first ``count`` lanes."""
+    lanes = ir.VectorType(ir.IntType(64), LANES)
+    numbers = ir.Constant(lanes, list(range(LANES)))
+    one = builder.insert_element(ir.Constant(lanes, ir.Undefined), count, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
+    return builder.icmp_signed("<", numbers, builder.shuffle_vector(one, one, zeros))
+
+
+def masked_load(
+    builder: ir.IRBuilder, address: ir.Value, vector: ir.VectorType, mask: ir.Value, size: int
+) -> ir.Value:
+    """The lanes of the mask, the others zero and not read."""
+    pointer = vector.as_pointer()
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(vector, [pointer, ir.IntType(32), mask.type, vector]),
+        f"llvm.masked.load.{suffix(vector, size)}.p0",
+    )
+    at = builder.bitcast(address, pointer)
+    return builder.call(function, [at, ir.IntType(32)(size), mask, ir.Constant(vector, None)])
+
+
+def total(builder: ir.IRBuilder, value: ir.Value, LANES: int) -> ir.Value:
+    """The sum of all lanes, by halves."""
+    half = LANES // 2
+    while half:
+        other = shuffled(builder, value, value, [(lane + half) % LANES for lane in range(LANES)])
+        whole = isinstance(value.type.element, ir.IntType)
+        value = builder.add(value, other) if whole else builder.fadd(value, other)
+        half //= 2
+    return builder.extract_element(value, ir.IntType(32)(0))
+
+
+def shuffled(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, order: list[int]) -> ir.Value:
+    """The lanes of a and b, numbered through, in this order."""
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+    return builder.shuffle_vector(a, b, mask)
+
+
+def suffix(vector: ir.VectorType, size: int) -> str:
+    """How LLVM's functions name a vector type."""
+    kind = {ir.FloatType: "f32", ir.DoubleType: "f64"}.get(type(vector.element), f"i{8 * size}")
+    return f"v{vector.count}{kind}"
