@@ -4,6 +4,7 @@ Where a piece should neither read nor write, arrays hold NaN, or -99.
 """
 
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from numba import njit
 
 from convref.geometry import Geometry
-from convref.kernels.jit import dots, flat, micro, move
+from convref.kernels.jit import dots, micro, move
+from convref.kernels.jit.flat import load, store
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import stored
+from convref.phases import Stored, stored
 
 Array = np.ndarray[Any, Any]
 pytestmark = pytest.mark.uncompiled
@@ -130,23 +132,26 @@ def test_transpose_turns_a_square_block(dtype: str, rng: np.random.Generator) ->
         np.testing.assert_array_equal(target, expected)
 
 
-def panels(lanes: int, step: int) -> list[tuple[Array, int, int]]:
+def panels(lanes: int, side_by_side: bool) -> list[tuple[Array, int, int]]:
     """(offsets, lanes, step) around whole vectors: side by side, in two stretches, and apart."""
     sizes = {1, lanes - 1, lanes, lanes + 1, 2 * lanes + 1} - {0}
     most = 2 * lanes + 2
-    listed = []
-    for count, wide in product((0, *sizes), sizes):
+    rows = []
+    for count in (0, *sizes):
         near = np.arange(count)
-        for offsets in (near, near + (near >= lanes // 2), 3 * near + 1):
-            # No two elements in one place: by steps of one, rows stand apart; else, lanes do.
-            listed.append((offsets * most, wide, 1) if step == 1 else (offsets, wide, 4 * most))
-    return listed
+        rows += [near, near + (near >= lanes // 2), 3 * near + 1]
+    # No two elements in one place: lanes side by side with rows apart, or the other way round.
+    if side_by_side:
+        return [(offsets * most, wide, 1) for offsets, wide in product(rows, sizes)]
+    return [(offsets, wide, 4 * most) for offsets, wide in product(rows, sizes)]
 
 
 @every_dtype
-@pytest.mark.parametrize("step", [1, 2], ids=["lanes side by side", "lanes apart"])
-def test_pack_and_unpack_move_a_panel(dtype: str, step: int, rng: np.random.Generator) -> None:
-    for offsets, wide, apart in panels(lanes_of(dtype), step):
+@pytest.mark.parametrize("side_by_side", [True, False], ids=["lanes side by side", "lanes apart"])
+def test_pack_and_unpack_move_a_panel(
+    dtype: str, side_by_side: bool, rng: np.random.Generator
+) -> None:
+    for offsets, wide, apart in panels(lanes_of(dtype), side_by_side):
         count, pitch = len(offsets), wide + lanes_of(dtype)
         cells = 5 + np.add.outer(offsets, np.arange(wide) * apart)
         spread_out = with_values(cells.max(initial=0) + 9, dtype, cells, rng)
@@ -167,7 +172,6 @@ def test_pack_and_unpack_move_a_panel(dtype: str, step: int, rng: np.random.Gene
 
 
 PLACED = {
-    "input as canvas": Geometry.of((4, 21), 2, stride=2),
     "padding": Geometry.of((3, 9), 3, padding=((1, 0), (2, 35))),
     "one long row": Geometry.of(40, 3, padding=((1, 1),)),
     "stride of 2": Geometry.of((5, 37), 3, stride=2, padding=1),
@@ -184,31 +188,55 @@ PLACED = {
 
 @every_dtype
 @pytest.mark.parametrize("name", PLACED)
-def test_place_lays_out_an_input(name: str, dtype: str, rng: np.random.Generator) -> None:
-    """One that stands by ones, twos or threes, on a canvas between others."""
-    geometry = PLACED[name]
-    size = int(np.prod(geometry.input_size))
+def test_inputs_are_placed_on_canvases(name: str, dtype: str, rng: np.random.Generator) -> None:
+    """Some of the channels of inputs whose positions stand by ones, twos or threes."""
+    geometry, channels, units = PLACED[name], 3, slice(1, 5)
+    inputs = prod(geometry.input_size)
     for by_phase, step in product((False, True), (1, 2, 3)):
-        storage = stored(geometry, by_phase)
-        if storage.placement is None:
-            continue
-        sources = 4 + step * np.arange(size)
-        x = with_values(9 + step * size, dtype, sources, rng)
-        canvas = untouched(storage.cells + 80, dtype)
-        canvas[40:-40] = 0
-        _, rows, row_sources, runs = storage.placement
-        move.place(x, 4, step, canvas, 40, len(canvas) - 40, rows, row_sources, runs)
-        for edge in (canvas[:40], canvas[-40:]):
-            np.testing.assert_array_equal(edge, untouched(40, dtype))
-        seen = canvas[40:-40][np.add.outer(storage.taps, storage.origins)]
-        plain = geometry.canvas(x[sources])[np.add.outer(geometry.taps, geometry.origins)]
-        np.testing.assert_array_equal(seen, plain, f"by phase: {by_phase}, step {step}")
-        assert np.count_nonzero(canvas[40:-40]) <= np.count_nonzero(geometry.canvas(x[sources]))
+        cells, placement, taps, origins = by_fields(stored(geometry, by_phase))
+        x_c = inputs * step + 2
+        x_n = channels * x_c + 5
+        firsts = np.add.outer(np.arange(2) * x_n, np.arange(channels) * x_c)
+        places = np.add.outer(firsts, np.arange(inputs) * step).reshape(2 * channels, inputs)
+        x = with_values(2 * x_n, dtype, places[units], rng)
+        canvas = untouched(2 * channels * cells, dtype)
+        move.place_all(x, (x_n, x_c, step), canvas, cells, channels, *placement, 1, 5)
+
+        canvases, plain = canvas.reshape(-1, cells), geometry.canvas(x[places])
+        columns = canvases[:, np.add.outer(taps, origins)]
+        expected = plain[:, np.add.outer(geometry.taps, geometry.origins)]
+        note = f"by phase: {by_phase}, step {step}"
+        np.testing.assert_array_equal(columns[units], expected[units], note)
+        shown, all_shown = (np.count_nonzero(of[units], axis=1) for of in (canvases, plain))
+        np.testing.assert_array_equal(shown, all_shown, note)
+        for left in (canvases[:1], canvases[5:]):
+            np.testing.assert_array_equal(left.ravel(), untouched(left.size, dtype), note)
+
+
+@every_dtype
+@pytest.mark.parametrize("name", PLACED)
+def test_inputs_with_channels_last_are_placed(
+    name: str, dtype: str, rng: np.random.Generator
+) -> None:
+    geometry, channels = PLACED[name], 3
+    inputs = prod(geometry.input_size)
+    cells, placement, _, _ = by_fields(stored(geometry, False))
+    x = with_values(2 * inputs * channels, dtype, np.arange(2 * inputs * channels), rng)
+    canvas = np.zeros(2 * cells * channels, dtype)
+    rows = 2 * len(placement[0])
+    move.place_last(x, inputs * channels, canvas, cells, channels, *placement, 0, rows)
+    expected = geometry.canvas(x.reshape(2, inputs, channels).swapaxes(1, 2))
+    np.testing.assert_array_equal(canvas.reshape(2, cells, channels).swapaxes(1, 2), expected)
+
+
+def by_fields(storage: Stored) -> tuple[int, tuple[Array, ...], Array, Array]:
+    assert storage.placement is not None
+    return storage.cells, storage.placement[1:], storage.taps, storage.origins
 
 
 @njit
 def move_one(source, i, target, j):
-    flat.store(target, j, flat.load(source, i))
+    store(target, j, load(source, i))
 
 
 @every_dtype

@@ -28,7 +28,7 @@ def laid_out(x: Array, placement: Placement | None, cells: int) -> Array:
     assert placement.cells == cells
     canvas, filled = np.zeros((*x.shape[:-1], cells), x.dtype), np.zeros(cells, bool)
     for row, row_source in zip(placement.row_cells, placement.row_sources, strict=True):
-        for cell, source, length, cell_step, source_step in placement.runs:
+        for cell, source, length, cell_step, source_step in placement.runs.reshape(-1, 5):
             for j in range(length):
                 to, origin = row + cell + j * cell_step, row_source + source + j * source_step
                 assert 0 <= to < cells
@@ -201,4 +201,4 @@ def test_runs_by_hand() -> None:
     np.testing.assert_array_equal(canvas, [0, 2, 4, 6, 1, 3, 5, 0])
     np.testing.assert_array_equal(storage.taps, [0, 4])
     np.testing.assert_array_equal(storage.origins, [0, 1, 2, 3])
-    assert len(storage.placement.runs) == 2
+    assert len(storage.placement.runs.reshape(-1, 5)) == 2

@@ -101,7 +101,8 @@ def share(task: Task, units: int, macs: int) -> None:
     """
     threads = min(num_threads(), units, 1 + macs // WORTH_A_THREAD)
     if threads <= 1:
-        task(0, units)
+        if units:
+            task(0, units)
         return
     work = Work(task, units, pieces=min(units, threads * CHUNKS_PER_THREAD))
     allowed, here = places()
