@@ -1,191 +1,247 @@
-"""One shared crew of plain Python threads, for kernels that release the interpreter lock.
+"""One shared crew of threads, for kernels that run without Python.
 
-Each unit of work is computed by one thread, in an order that does not depend on which thread it
-is, so results have the same bits for every number of threads.
+The caller writes what is to be done on a board and works on it; so do helpers, who watch the board.
+Units of work are taken in chunks, by counting up a number on the board, so nobody waits for anybody
+but at the end. Each unit is computed by one thread, in an order that does not depend on which thread
+it is: results have the same bits for every number of threads.
 
-Waking a sleeping thread can cost more than a small convolution takes: above all on virtual
-machines, where it is often put on the processor of the thread that woke it and stays there. So a
-helper that has finished listens for its bell for about a millisecond before it sleeps, and the
-caller listens for the helpers; and while they work, the caller keeps to the processor that it is
-on and the helpers keep to the others.
+Waking a sleeping thread can cost more than a small convolution takes, and so can waiting for the
+interpreter lock: above all on virtual machines. So a helper holds no lock while it watches, and
+sleeps only after it has watched in vain for about a millisecond. When it is woken it keeps away from
+the processor that the caller is on, for some systems leave it there.
 """
 
 import ctypes
 import os
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import count, pairwise
-from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Semaphore, Thread
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import cfunc, config, from_dtype, njit, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
+from convref.kernels.jit.flat import pointer
 from convref.threads import num_threads
 
-WORTH_A_THREAD = 250_000
-"""Multiply-adds that take about as long as handing them to another thread."""
+Array = NDArray[Any]
+
+WORTH_A_THREAD = 100_000
+"""Multiply-adds that take about as long as it takes another thread to begin."""
 CHUNKS_PER_THREAD = 4
 """Enough for threads to finish together on a busy machine, few enough to cost nothing."""
-PATIENCE = 0 if config.DISABLE_JIT else 2_000_000
-"""How often a helper looks at its bell before it sleeps; not at all where that keeps the lock."""
-
-Task = Callable[[int, int], object]
-Outcome = BaseException | None
-
-
-class Work:
-    """A range of units in chunks, and how those who help with it fared."""
-
-    def __init__(self, task: Task, units: int, pieces: int) -> None:
-        self.task = task
-        self.chunks = deque(pairwise(units * piece // pieces for piece in range(pieces + 1)))
-        self.elsewhere: set[int] = set()
-        self.outcomes: SimpleQueue[Outcome] = SimpleQueue()
-        self.finished = np.zeros(1, np.int64)
-
-    def do(self) -> None:
-        """Take chunks until none is left."""
-        while True:
-            try:
-                start, stop = self.chunks.popleft()  # atomic: no two threads get one chunk
-            except IndexError:
-                return
-            self.task(start, stop)
-
-    def help(self) -> None:
-        """Do it away from the caller's processor, and report."""
-        outcome: Outcome = None
-        try:
-            keep_to(self.elsewhere)
-            self.do()
-        except BaseException as error:  # raised again where the work was given out
-            outcome = error
-        self.outcomes.put(outcome)
-        self.finished[0] += 1
+PATIENCE = 300_000
+"""How often a helper looks at the board before it sleeps."""
+OPEN, NEXT, INSIDE, SEATS, FUNCTION, WORDS, A, B, OUT, CHUNKS, UNITS, ASLEEP = range(0, 96, 8)
+"""What is where on the board, each in a cache line of its own."""
 
 
-class Helper(Thread):
-    """A thread that helps with one work after another for as long as the process lives."""
+class Kernel:
+    """A function of ``(words, a, b, out, start, stop)``, as machine code for each dtype.
+
+    It works on the units from start to stop. a, b and out are the operands' addresses, ``words``
+    that of a list of integers and addresses, made by `listed`.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
+        self.compiled: dict[np.dtype[Any], Any] = {}
+
+    def address(self, dtype: np.dtype[Any]) -> int:
+        """Where the machine code for operands of this dtype is."""
+        if dtype not in self.compiled:
+            words, numbers = types.CPointer(types.int64), types.CPointer(from_dtype(dtype))
+            signature = types.void(words, numbers, numbers, numbers, types.int64, types.int64)
+            self.compiled[dtype] = cfunc(signature, cache=True)(self.function)
+        address: int = self.compiled[dtype].address
+        return address
+
+
+def listed(*items: int | Array) -> Any:
+    """Integers, and the addresses of arrays that somebody keeps, as the words of a kernel."""
+    if config.DISABLE_JIT:
+        return items
+    return np.array([address(i) if isinstance(i, np.ndarray) else i for i in items], np.int64)
+
+
+def address(a: Array) -> int:
+    """Where an array begins; all strides are positive."""
+    return a.__array_interface__["data"][0]  # type: ignore[no-any-return]
+
+
+class Crew:
+    """The board, and the helpers who watch it."""
 
     def __init__(self) -> None:
-        super().__init__(name="convref", daemon=True)
-        self.queue: SimpleQueue[Work] = SimpleQueue()
-        self.bell = np.zeros(1, np.int64)
-        self.start()
+        self.board = np.zeros(96, np.int64)
+        self.lock = Lock()
+        self.bell = Semaphore(0)
+        self.helpers = 0
+        self.caller = 0
+        """The processor that the last caller was on."""
 
-    def give(self, work: Work) -> None:
-        """Hand over work and ring the bell."""
-        self.queue.put(work)
-        self.bell[0] += 1
+    def hire(self) -> None:
+        """One more helper, for as long as the process lives."""
+        self.helpers += 1
+        Thread(target=self.help, name="convref", daemon=True).start()
 
-    def run(self) -> None:
-        """Listen for the bell, then sleep until there is work."""
-        for number in count(1):
-            listen(self.bell, number, PATIENCE)
-            self.queue.get().help()
+    def help(self) -> None:
+        """Watch the board; sleep when nothing comes up; wake with the bell."""
+        while True:
+            keep_off(self.caller)
+            watch(self.board, PATIENCE)
+            self.bell.acquire()
+
+    def wake(self) -> None:
+        """Ring for the helpers who sleep."""
+        if asleep := take_all(self.board):
+            self.caller = processor()
+            self.bell.release(asleep)
 
 
-_idle: deque[Helper] = deque()
-_hired = 0
+_crew = Crew()
 
 
-def share(task: Task, units: int, macs: int) -> None:
-    """Run ``task(start, stop)`` over all of ``range(units)``, shared among the threads.
+def share(
+    kernel: Kernel, words: Any, a: Array, b: Array, out: Array, units: int, macs: int
+) -> None:
+    """Let the kernel do all of ``range(units)``, shared among the threads.
 
     ``macs`` is the number of multiply-adds in all: a few are not worth a second thread.
     """
-    threads = min(num_threads(), units, 1 + macs // WORTH_A_THREAD)
-    if threads <= 1:
-        if units:
-            task(0, units)
+    if config.DISABLE_JIT:
+        kernel.function(words, a, b, out, 0, units)
         return
-    work = Work(task, units, pieces=min(units, threads * CHUNKS_PER_THREAD))
-    allowed, here = places()
-    work.elsewhere = allowed - here
-    helpers = available(threads - 1)
-    helping = 0
+    crew, threads = _crew, min(num_threads(), units, 1 + macs // WORTH_A_THREAD)
+    function = kernel.address(out.dtype)
+    places = words.ctypes.data, address(a), address(b), address(out)
+    # Where another Python thread keeps the crew busy, the caller works alone.
+    if threads <= 1 or not crew.lock.acquire(blocking=False):
+        alone(function, *places, units)
+        return
     try:
-        for helper in helpers:
-            helper.give(work)
-            helping += 1
-        keep_to(here)
-        work.do()
-        listen(work.finished, helping, PATIENCE)
+        while crew.helpers < threads - 1:
+            crew.hire()
+        chunks = min(units, threads * CHUNKS_PER_THREAD)
+        if crew.board[ASLEEP]:
+            crew.wake()
+        lead(crew.board, function, *places, chunks, units, threads - 1)
     finally:
-        work.chunks.clear()  # after an error or Ctrl-C nobody starts another chunk
-        errors = [outcome for outcome in await_all(work.outcomes, helping) if outcome]
-        keep_to(allowed)
-        _idle.extend(helpers)
-    if errors:
-        raise errors[0]
+        crew.lock.release()
 
 
-def await_all(outcomes: SimpleQueue[Outcome], expected: int) -> list[Outcome]:
-    """Wait for so many outcomes, through any number of interrupts: nobody may still be writing."""
-    collected: list[Outcome] = []
-    while len(collected) < expected:
-        try:
-            collected.append(outcomes.get())
-        except KeyboardInterrupt as interrupt:
-            expected += 1
-            collected.append(interrupt)
-    return collected
+@njit(nogil=True, cache=True)
+def alone(function, words, a, b, out, units):
+    """All units in this thread."""
+    if units > 0:
+        _call(function, words, a, b, out, 0, units)
 
 
-def available(wanted: int) -> list[Helper]:
-    """Up to ``wanted`` helpers: idle ones, and new ones while the crew is smaller than that.
-
-    Where other threads keep the crew busy there may be fewer, and the caller works with those.
-    """
-    global _hired
-    helpers: list[Helper] = []
-    while len(helpers) < wanted:
-        try:
-            helpers.append(_idle.pop())
-        except IndexError:
-            if _hired >= wanted:
-                break
-            _hired += 1
-            helpers.append(Helper())
-    return helpers
+@njit(nogil=True, cache=True)
+def lead(board, function, words, a, b, out, chunks, units, seats):
+    """Post the work on the board, do it with whoever comes, and wait for those still at it."""
+    board[FUNCTION], board[WORDS], board[A], board[B], board[OUT] = function, words, a, b, out
+    board[CHUNKS], board[UNITS], board[SEATS], board[NEXT] = chunks, units, seats, 0
+    _add(board, OPEN, 1)
+    take_chunks(board)
+    _add(board, OPEN, -1)
+    while _add(board, INSIDE, 0) > 0:
+        pass
 
 
-@njit(nogil=True, cache=True, fastmath=False)
-def listen(bell, wanted, patience):
-    """Look at the bell until it has rung as often as wanted, or patience ends."""
-    for _ in range(patience):
-        if _look(bell) >= wanted:
-            break
+@njit(nogil=True, cache=True)
+def watch(board, patience):
+    """Help with whatever is posted; after so many looks in vain, say so and return."""
+    looks = 0
+    while looks < patience:
+        looks += 1
+        if _look(board, OPEN) == 0 or _look(board, NEXT) >= board[CHUNKS]:
+            continue
+        # Inside, and then open: until we leave, nobody changes what the board says.
+        if _add(board, INSIDE, 1) < board[SEATS] and _add(board, OPEN, 0) > 0:
+            take_chunks(board)
+            looks = 0
+        _add(board, INSIDE, -1)
+    _add(board, ASLEEP, 1)
+
+
+@njit(nogil=True, cache=True)
+def take_chunks(board):
+    """Take chunks until none is left."""
+    chunks, units = board[CHUNKS], board[UNITS]
+    while True:
+        chunk = _add(board, NEXT, 1)
+        if chunk >= chunks:
+            return
+        _call(
+            board[FUNCTION], board[WORDS], board[A], board[B], board[OUT],
+            units * chunk // chunks, units * (chunk + 1) // chunks,
+        )  # fmt: skip
+
+
+@njit(nogil=True, cache=True)
+def take_all(board):
+    """How many helpers sleep; from now on none, for they are about to be woken."""
+    asleep = board[ASLEEP]
+    _add(board, ASLEEP, -asleep)
+    return asleep
 
 
 @intrinsic
-def _look(typing_context, bell):
-    """``bell[0]``, read from memory each time."""
+def _call(typing_context, function, words, a, b, out, start, stop):
+    """Call the machine code of a kernel."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        index = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [index] * 6)
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    i = types.int64
+    return types.void(i, i, i, i, i, i, i), generate
+
+
+@intrinsic
+def _add(typing_context, board, at, number):
+    """Add to a number on the board in one step; its value before."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.load_atomic(data, "acquire", 8)
+        place = builder.gep(pointer(context, builder, signature, args, 0), [args[1]])
+        return builder.atomic_rmw("add", place, args[2], "seq_cst")
 
-    return types.int64(bell), generate
-
-
-def places() -> tuple[set[int], set[int]]:
-    """The processors this thread may use, and the one it runs on; nothing where no one tells."""
-    if _processor is None:
-        return set(), set()
-    return os.sched_getaffinity(0), {_processor()}
+    return types.int64(board, types.int64, types.int64), generate
 
 
-def keep_to(processors: set[int]) -> None:
-    """Let this thread run on these processors only; a sandbox that forbids it is no error."""
-    with suppress(OSError):
-        if processors and os.sched_getaffinity(0) != processors:
-            os.sched_setaffinity(0, processors)
+@intrinsic
+def _look(typing_context, board, at):
+    """A number on the board, read from memory each time."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        place = builder.gep(pointer(context, builder, signature, args, 0), [args[1]])
+        return builder.load_atomic(place, "acquire", 8)
+
+    return types.int64(board, types.int64), generate
+
+
+def processor() -> int:
+    """The processor that this thread is on; -1 where no one tells."""
+    return _processor() if _processor else -1
+
+
+def keep_off(caller: int) -> None:
+    """Let this thread run anywhere but on one processor; a sandbox that forbids it is no error."""
+    if _processor and caller >= 0:
+        with suppress(OSError):
+            if others := _allowed() - {caller}:
+                os.sched_setaffinity(0, others)
+
+
+def _allowed() -> set[int]:
+    """The processors that the process may use, as its main thread has them."""
+    return os.sched_getaffinity(os.getpid())
 
 
 _processor: Callable[[], int] | None = None
@@ -195,9 +251,8 @@ if hasattr(os, "sched_setaffinity"):  # Linux
 
 def _dismiss() -> None:
     """A forked child has none of its parent's threads; it hires a crew of its own."""
-    global _hired
-    _idle.clear()
-    _hired = 0
+    global _crew
+    _crew = Crew()
 
 
 if hasattr(os, "register_at_fork"):

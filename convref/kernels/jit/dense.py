@@ -18,7 +18,7 @@ rows of the unit share.
 import numpy as np
 from numba import njit
 
-from convref.kernels.jit.flat import data, keep, load, store
+from convref.kernels.jit.flat import data, keep, load, shifted, store, word, zeros_like
 from convref.kernels.jit.micro import VECTORS, high_tile
 from convref.kernels.jit.move import pack, unpack
 from convref.kernels.jit.vectors import lanes_of
@@ -27,29 +27,39 @@ DEPTH = 1024
 """Numbers summed from one panel: with the sums of a block it fills half of a small L2 cache."""
 BLOCK, TALL_BLOCK = 120, 480
 """Rows whose sums are held at a time; more of them where each needs several panels."""
+MOST_ROWS = 12
+"""Rows of the highest tile."""
+UNIT = 12
+"""Integers that say what a unit is."""
 
 
-@njit(nogil=True, cache=True, fastmath=False)
-def contract(a, rows, steps, b, b_steps, out, places, strides, units, height, broken, start, stop):
-    """Units: phase, group, tile of lanes, block of rows, piece of depth; see plans.table.
-
-    ``broken``, if it has an element, tells whether `b` is anywhere not finite.
-    """
-    a_group, a_row, a_step, b_group, b_outer, b_step, out_group, out_row, out_step = strides
-    WIDTH = VECTORS * lanes_of(out)
-    panel_, sums_ = np.zeros(DEPTH * WIDTH, out.dtype), np.empty(TALL_BLOCK * WIDTH, out.dtype)
-    offsets = np.empty((4, DEPTH + height), np.int64)
-    panel, sums, A, B, y = data(panel_), data(sums_), data(a), data(b), data(out)
-    a_rows, targets, a_steps, panel_rows = (
-        data(offsets[0]), data(offsets[1]), data(offsets[2]), data(offsets[3]),
+def contract(words, a, b, out, start, stop):
+    """Units: phase, group, tile of lanes, block of rows, piece of depth; words as in plans.Dense."""
+    all_rows, all_steps, all_b, all_places = (
+        word(words, 0), word(words, 1), word(words, 2), word(words, 3),
     )  # fmt: skip
+    units, height, broken = word(words, 4), load(words, 5), word(words, 6)
+    a_group, a_row, a_step = load(words, 7), load(words, 8), load(words, 9)
+    b_group, b_outer, b_step = load(words, 10), load(words, 11), load(words, 12)
+    out_group, out_row, out_step = load(words, 13), load(words, 14), load(words, 15)
+    LANES = lanes_of(out)
+    WIDTH = VECTORS * LANES
+    panel_, sums_ = zeros_like(out, DEPTH * WIDTH), zeros_like(out, TALL_BLOCK * WIDTH)
+    offsets = np.empty(4 * (DEPTH + MOST_ROWS), np.int64)
+    panel, sums, a_rows = data(panel_), data(sums_), data(offsets)
+    targets = shifted(a_rows, DEPTH + MOST_ROWS)
+    a_steps = shifted(targets, DEPTH + MOST_ROWS)
+    panel_rows = shifted(a_steps, DEPTH + MOST_ROWS)
     for d in range(DEPTH):
         store(panel_rows, d, d * WIDTH)
-    all_rows, all_places, all_steps, all_b = data(rows), data(places), data(steps), data(b_steps)
     for unit in range(start, stop):
-        row_at, row_count, step_at, step_count, group, lane, lanes = units[unit, :7]
-        m_begin, m_end, d_begin, d_end, out_at = units[unit, 7:]
-        vectors = -(-lanes // lanes_of(out))
+        line = shifted(units, unit * UNIT)
+        row_at, row_count, step_at, step_count = (
+            load(line, 0), load(line, 1), load(line, 2), load(line, 3),
+        )  # fmt: skip
+        group, lane, lanes, out_at = load(line, 4), load(line, 5), load(line, 6), load(line, 7)
+        m_begin, m_end, d_begin, d_end = load(line, 8), load(line, 9), load(line, 10), load(line, 11)
+        vectors = -(-lanes // LANES)
         block = BLOCK if d_end - d_begin <= DEPTH else TALL_BLOCK
         b_at = group * b_group + lane * b_step
         at = out_at + group * out_group + lane * out_step
@@ -62,17 +72,17 @@ def contract(a, rows, steps, b, b_steps, out, places, strides, units, height, br
                 depth = min(DEPTH, d_end - d)
                 if m == m_begin or d_end - d_begin > DEPTH:
                     spread(b_at, b_outer, all_b, step_at, step_count, d, depth, a_steps)
-                    pack(B, a_steps, b_step, depth, lanes, panel, WIDTH)
-                    if len(broken) and not finite(panel_, depth * WIDTH):
-                        broken[0] = True
+                    pack(b, a_steps, b_step, depth, lanes, panel, WIDTH)
+                    if load(broken, 0) >= 0 and not finite(panel, depth * WIDTH):
+                        store(broken, 0, 1)
                     spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
                 for r in range(0, count, height):
                     high_tile(
-                        height, vectors, A, a_rows, r, a_steps, panel, 0, panel_rows, depth,
+                        height, vectors, a, a_rows, r, a_steps, panel, 0, panel_rows, depth,
                         sums, r * WIDTH, WIDTH, d == d_begin,
                     )  # fmt: skip
             spread(at, out_row, all_places, row_at, row_count, m, count, targets)
-            unpack(sums, WIDTH, y, targets, out_step, count, lanes)
+            unpack(sums, WIDTH, out, targets, out_step, count, lanes)
     keep(panel_, sums_, offsets)
 
 
@@ -90,7 +100,7 @@ def spread(at, outer_step, inner, inner_at, inner_count, begin, count, offsets):
 @njit(nogil=True, cache=True, fastmath={"reassoc"})
 def finite(numbers, count):
     """Whether the first numbers are all finite: of others, the product with zero is NaN."""
-    total = numbers.dtype.type(0)
+    total = load(numbers, 0) * 0
     for i in range(count):
-        total += load(numbers, i) * numbers.dtype.type(0)
+        total += load(numbers, i) * 0
     return total == 0

@@ -1,25 +1,15 @@
-"""Plain access to the numbers of flat arrays, for inner loops.
+"""Plain access to numbers in memory.
 
-Numba does two things that cost more than the loops they stand in. For ``a[i]`` it first tests
-whether i is negative, to count from the end as Python does, which keeps the compiler from using
-vectors: `load` and `store` are ``a[i]`` without that, for the indices of the kernels are sums of
-offsets and never negative. And for every call that takes an array it counts a reference up and down
-again: `data` gives the array's address alone. It does not keep the array alive; `keep` does, at the
-end of a function that made one.
-
-With NUMBA_BOUNDSCHECK=1 addresses are the arrays and every access is checked.
+Kernels see arrays as addresses, which Numba neither counts references of nor bends negative indices
+for: both cost more than the loops they stand in. Without JIT the same code sees the arrays.
 """
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import njit, types
 from numba.extending import intrinsic, overload
-
-
-def data(a):
-    """The numbers of a flat array; without JIT, the array."""
-    return a
 
 
 def load(a, i):
@@ -32,33 +22,60 @@ def store(a, i, value):
     a[i] = value
 
 
+def data(a):
+    """The address of an array; it does not keep the array, see `keep`."""
+    return a
+
+
+def word(words, i):
+    """Entry i of a kernel's words as the address of integers."""
+    return words[i]
+
+
+def shifted(a, count):
+    """The address ``count`` numbers on."""
+    return a[count:]
+
+
+def zeros_like(a, count):
+    """A new array of so many zeros, of the dtype behind an address."""
+    return np.zeros(count, a.dtype)
+
+
+@overload(zeros_like)
+def _zeros_like(a, count):
+    dtype = np.dtype(str(a.dtype))
+    return lambda a, count: np.zeros(count, dtype)
+
+
 @njit(nogil=True, cache=True)
 def keep(*arrays):
     """Nothing: but up to here the arrays are in use."""
 
 
-@overload(data)
-def _data(a):
-    if config.BOUNDSCHECK:
-        return lambda a: a
-    return lambda a: _address_of(a)
-
-
 @overload(load)
 def _load(a, i):
-    if config.BOUNDSCHECK:
-        return lambda a, i: a[i]
     return lambda a, i: _load_element(a, i)
 
 
 @overload(store)
 def _store(a, i, value):
-    def checked(a, i, value):
-        a[i] = value
-
-    if config.BOUNDSCHECK:
-        return checked
     return lambda a, i, value: _store_element(a, i, value)
+
+
+@overload(data)
+def _data(a):
+    return lambda a: _address_of(a)
+
+
+@overload(word)
+def _word(words, i):
+    return lambda words, i: _integers_at(_load_element(words, i))
+
+
+@overload(shifted)
+def _shifted(a, count):
+    return lambda a, count: _on(a, count)
 
 
 @intrinsic
@@ -67,6 +84,22 @@ def _address_of(typing_context, a):
         return pointer(context, builder, signature, args, 0)
 
     return types.CPointer(a.dtype)(a), generate
+
+
+@intrinsic
+def _integers_at(typing_context, place):
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        return builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+
+    return types.CPointer(types.int64)(place), generate
+
+
+@intrinsic
+def _on(typing_context, a, count):
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        return builder.gep(args[0], [args[1]], inbounds=True)
+
+    return a(a, types.int64), generate
 
 
 @intrinsic
@@ -93,7 +126,7 @@ def _store_element(typing_context, a, i, value):
 def pointer(
     context: Any, builder: ir.IRBuilder, signature: Any, args: Any, position: int
 ) -> ir.Value:
-    """The address of the argument at this position, an array or what `data` made of one."""
+    """The address in the argument at this position, which may be an array."""
     if isinstance(signature.args[position], types.CPointer):
         return args[position]
     return context.make_array(signature.args[position])(context, builder, args[position]).data

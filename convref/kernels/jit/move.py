@@ -13,7 +13,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from convref.kernels.jit.flat import data, load, pointer, store
+from convref.kernels.jit.flat import load, pointer, shifted, store, word
 from convref.kernels.jit.vectors import below, lanes_of, masked_load, shuffled, vector_lanes
 
 
@@ -41,36 +41,35 @@ def place(x, x_at, x_step, canvas, at, end, rows, row_cells, row_sources, runs_e
                 copy_second_padded(x, start, canvas, to, length)
 
 
-@njit(nogil=True, cache=True, fastmath=False)
-def place_all(x, strides, canvas, cells, channels, row_cells, row_sources, runs, start, stop):
+def place_all(words, x, _, canvas, start, stop):
     """Fill the canvases of channels: units are (sample, channel), zero where nothing is shown."""
-    x_n, x_c, x_i = strides
-    numbers, target = data(x), data(canvas)
-    rows, sources, lists = data(row_cells), data(row_sources), data(runs)
+    cells, rows, runs_end = load(words, 0), load(words, 1), load(words, 2)
+    row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
+    channels, x_n, x_c, x_i = load(words, 6), load(words, 7), load(words, 8), load(words, 9)
     for unit in range(start, stop):
         at, end = unit * cells, (unit + 1) * cells
-        canvas[at:end] = 0
+        for cell in range(at, end):
+            store(canvas, cell, 0)
         x_at = unit // channels * x_n + unit % channels * x_c
-        place(
-            numbers, x_at, x_i, target, at, end, len(row_cells), rows, sources, len(runs), lists
-        )  # fmt: skip
+        place(x, x_at, x_i, canvas, at, end, rows, row_cells, row_sources, runs_end, runs)
 
 
-@njit(nogil=True, cache=True, fastmath=False)
-def place_last(x, x_n, canvas, cells, channels, row_cells, row_sources, runs, start, stop):
+def place_last(words, x, _, canvas, start, stop):
     """Fill canvases ``(N, S, C)`` of zeros from inputs ``(N, I, C)``; units are (sample, row)."""
-    numbers, target, rows = data(x), data(canvas), len(row_cells)
+    cells, rows, runs_end = load(words, 0), load(words, 1), load(words, 2)
+    row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
+    channels, x_n = load(words, 6), load(words, 7)
     for unit in range(start, stop):
-        to_row = unit // rows * cells + row_cells[unit % rows]
-        from_row = unit // rows * (x_n // channels) + row_sources[unit % rows]
-        for run in range(0, len(runs), 5):
-            cell, source, length, step, x_step = runs[run : run + 5]
-            width = channels
+        to_row = unit // rows * cells + load(row_cells, unit % rows)
+        from_row = unit // rows * (x_n // channels) + load(row_sources, unit % rows)
+        for at in range(0, runs_end, 5):
+            run = shifted(runs, at)
+            length, step, x_step, width = load(run, 2), load(run, 3), load(run, 4), channels
             if step == 1 and x_step == 1:
                 length, width = 1, length * channels
             for j in range(length):
-                to = (to_row + cell + j * step) * channels
-                copy(numbers, (from_row + source + j * x_step) * channels, target, to, width)
+                to = (to_row + load(run, 0) + j * step) * channels
+                copy(x, (from_row + load(run, 1) + j * x_step) * channels, canvas, to, width)
 
 
 @njit(nogil=True, cache=True, fastmath=False)

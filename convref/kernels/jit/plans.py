@@ -1,7 +1,7 @@
-"""Which kernel a convolution gets, and its operands as offsets and units of work.
+"""Which kernel a convolution gets, and its operands as lists of offsets and units of work.
 
-`choose` is the choice; the rest writes down, once for every geometry and kept, what the kernels
-then only follow: lists of offsets, and a table with a line of integers for each unit of work.
+`choose` makes the choice. The rest writes down, once for every geometry and kept, what the kernels
+then only follow: offsets, strides, and a line of integers for each unit of work.
 """
 
 from collections.abc import Sequence
@@ -10,33 +10,37 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convref.geometry import Axis, Geometry, Offsets
+from convref.kernels.jit import dense, loops, move, thin
+from convref.kernels.jit.crew import CHUNKS_PER_THREAD, Kernel, listed
 from convref.kernels.jit.micro import FULL, HEIGHTS, VECTORS
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Phase, Placement, stored, transposed
 
 Ints = tuple[int, ...]
-Array = NDArray[Any]
+Span = tuple[int, int, int, int]
+"""Where the rows of a phase begin, how many they are, and the same of its steps."""
+
+DENSE, THIN, THIN_WEIGHTS = Kernel(dense.contract), Kernel(thin.contract), Kernel(thin.weight_grad)
+PLACE, PLACE_LAST, SCATTER = Kernel(move.place_all), Kernel(move.place_last), Kernel(loops.scatter)
 
 FEW = 8
 """Channels of a group up to which a tile of them stays too empty: then positions fill the lanes."""
 SCRATCH = 1 << 16
-"""Numbers of a group's canvas that a unit may place in a scratch array of its own."""
-UNITS_PER_THREAD = 4
-"""Enough for threads to finish together on a busy machine, few enough to cost nothing."""
+"""Numbers of a group's canvases that a unit may place in a scratch array of its own."""
 ROWS_PER_UNIT = 120
 """Rows that must share a packed panel for its packing not to count."""
-PIECE = 2048
-"""Depth of a piece of a sum that is cut for the threads' sake."""
-PIECES = 16
+PIECE, PIECES = 2 * dense.DEPTH, 16
+"""Least depth of a piece of a sum that is cut for the threads' sake, and most pieces."""
 PARTIAL = 1 << 20
 """Numbers that partial sums may take."""
+UNASKED = np.array([-1])
+"""In place of the flag that says whether weights are not finite, where nobody asks."""
 
 
 class View(NamedTuple):
-    """An operand (N, G, C/G, I) in memory: its sizes and its strides, in numbers."""
+    """An operand (N, G, C/G, I) in memory: its sizes, and its strides in numbers."""
 
     samples: int
     groups: int
@@ -49,34 +53,203 @@ class View(NamedTuple):
         return self.strides[3] != 1
 
 
-def choose(lanes: int, view: View, cells: int, units: int) -> tuple[str, str]:
+class Placing(NamedTuple):
+    """How to fill a canvas."""
+
+    kernel: Kernel
+    words: Any
+    units: int
+    size: int
+    """Numbers of the canvas."""
+
+
+class Plan(NamedTuple):
+    """What to run."""
+
+    placing: Placing | None
+    """How to make the canvas from the first operand; None where the kernel reads that itself."""
+    kernel: Kernel
+    words: Any
+    units: int
+    flag: int
+    """Which word is the address of the flag for weights that are not finite; 0 if none is needed."""
+    pieces: int
+    """Into how many partial sums the result is cut."""
+    kept: tuple[Offsets, ...]
+    """The arrays that the words point to."""
+
+
+def choose(lanes: int, seen: View, cells: int, units: int) -> tuple[str, str]:
     """The kernel for so many channels in the lanes, and why.
 
-    ``view`` is the operand that is read in place and ``cells`` the size of its canvas.
+    ``seen`` is the operand that is read in place, ``cells`` the size of its canvas, and ``units``
+    how many of its groups can be placed at once.
     """
-    local = view.channels * cells <= SCRATCH and units > 1
     if lanes > FEW:
         return "dense", f"{lanes} channels of a group fill the lanes of a tile"
+    few = f"{lanes} channels of a group would leave lanes empty, so positions fill them"
+    if seen.channels * cells <= SCRATCH and (units > 1 or seen.last):
+        return "thin, in scratch", f"{few}; the canvas of a group is small enough to stay in cache"
+    if seen.last:
+        return "dense", "positions can't fill the lanes, for channels lie side by side"
+    return "thin", f"{few}, on a canvas in memory"
+
+
+@lru_cache(maxsize=256)
+def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
+    """``y = w @ cols``: rows are positions, lanes filters, depth (c, t)."""
+    kernel, _ = choose(y.channels, x, stored(g, True).cells, x.samples * x.groups)
+    seen = stored(g, kernel != "dense")
+    T, P = len(seen.taps), len(seen.origins)
+    places, spans = np.arange(P) * y.strides[3], [(0, P, 0, T)]
+    w_strides = w[0], w[2], w[1]
+    if kernel != "dense":
+        lists = seen.origins, seen.taps, np.arange(T), places
+        together = y.strides[3] == 1
+        return _thin(
+            x, y, seen.placement, seen.cells, lists, w_strides, spans, "scratch" in kernel,
+            together, False, itemsize, threads,
+        )  # fmt: skip
+    a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement, seen.cells)
+    lists = seen.origins * a_i, seen.taps * a_i, np.arange(T), places
+    height = best_height(x.samples * P)
+    units = table(spans, x.samples, x.channels, x.groups, y.channels, itemsize, height, threads)
+    strides = (a_g, a_n, a_c, *w_strides, y.strides[1], y.strides[0], y.strides[2])
+    return _dense(placing(x, seen.placement, itemsize), lists, units, height, strides, False)
+
+
+@lru_cache(maxsize=256)
+def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
+    """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
+    seen = transposed(g)
+    kernel, _ = choose(x.channels, y, seen.cells, y.samples * y.groups)
+    spans, (taps, steps, origins, positions) = joined(seen.phases)
+    places, margin = positions * x.strides[3], seen.placement is not None
+    w_strides = w[0], w[1], w[2]
+    if kernel != "dense":
+        together = x.strides[3] == 1 and len(spans) == 1 and seen.covers
+        return _thin(
+            y, x, seen.placement, seen.cells, (origins, steps, taps, places), w_strides, spans,
+            "scratch" in kernel, together, margin, itemsize, threads,
+        )  # fmt: skip
+    a_n, a_g, a_k, a_i = canvas_strides(y, seen.placement, seen.cells)
+    height = best_height(y.samples * max((rows for _, rows, _, _ in spans), default=1))
+    units = table(spans, y.samples, y.channels, y.groups, x.channels, itemsize, height, threads)
+    lists = origins * a_i, steps * a_i, taps, places
+    strides = (a_g, a_n, a_k, *w_strides, x.strides[1], x.strides[0], x.strides[2])
+    return _dense(placing(y, seen.placement, itemsize), lists, units, height, strides, margin)
+
+
+@lru_cache(maxsize=256)
+def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
+    """``dw = dy @ cols.T``: rows are (c, t), lanes filters, depth (n, p); or dot products."""
+    kernel, _ = choose(y.channels, x, stored(g, True).cells, x.groups)
+    if kernel != "dense":
+        return _thin_weights(g, x, y, w, "scratch" in kernel, itemsize, threads)
+    seen = stored(g, False)
+    a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement, seen.cells)
+    T, P = len(seen.taps), len(seen.origins)
+    rows, size = x.channels * T, y.groups * y.channels * x.channels * T
+    height = best_height(rows)
+    tiles = y.groups * ceil(y.channels, VECTORS * vector_lanes(itemsize))
+    # How a sum is cut must not depend on the number of threads, for its bits would.
+    pieces = PIECES // (tiles * ceil(rows, 2 * ROWS_PER_UNIT))
+    pieces = max(1, min(pieces, x.samples * P // PIECE, PARTIAL // size))
+    units = table(
+        [(0, T, 0, P)], x.channels, x.samples, x.groups, y.channels, itemsize, height, threads,
+        pieces, size,
+    )  # fmt: skip
+    lists = seen.taps * a_i, seen.origins * a_i, np.arange(P) * y.strides[3], np.arange(T)
+    strides = (a_g, a_c, a_n, y.strides[1], y.strides[0], y.strides[2], w[0], w[2], w[1])
+    return _dense(
+        placing(x, seen.placement, itemsize), lists, units, height, strides, False, pieces
+    )
+
+
+def _dense(
+    placing: Placing | None,
+    lists: tuple[Offsets, ...],
+    units: Offsets,
+    height: int,
+    strides: Ints,
+    flag: bool,
+    pieces: int = 1,
+) -> Plan:
+    """A plan for dense.contract; lists are those of rows, steps, steps of b, and places."""
+    words = listed(*lists, units, height, UNASKED, *strides)
+    return Plan(placing, DENSE, words, len(units), 6 * flag, pieces, (*lists, units))
+
+
+def _thin(
+    a: View, out: View, placement: Placement | None, cells: int, lists: tuple[Offsets, ...],
+    w: Ints, spans: Sequence[Span], local: bool, together: bool, flag: bool, itemsize: int,
+    threads: int,
+) -> Plan:  # fmt: skip
+    """A plan for thin.contract; lists as in `_dense`."""
+    rows, steps, w_steps, places = lists
+    ends = stretches(rows, [row for row, _, _, _ in spans])
+    units = thin_table(spans, a.samples, a.groups, a.channels, local, threads)
+    kept, shown, limit, strides, first = _canvas(a, placement, cells, local, itemsize)
+    depths = a.channels * max((count for _, _, _, count in spans), default=0)
+    words = listed(
+        *shown, rows, ends, steps, w_steps, places, units, UNASKED, out.channels, together, depths,
+        limit, *strides, cells if local else strides[2], *w, out.strides[0], out.strides[1],
+        out.strides[2],
+    )  # fmt: skip
+    return Plan(first, THIN, words, len(units), 12 * flag, 1, (*kept, *lists, ends, units))
+
+
+def _thin_weights(
+    g: Geometry, x: View, y: View, w: Ints, local: bool, itemsize: int, threads: int
+) -> Plan:
+    """A plan for thin.weight_grad."""
+    seen = stored(g, True)
+    ends = stretches(seen.origins)
+    blocks = max(1, min(x.channels, ceil(CHUNKS_PER_THREAD * threads, x.groups)))
+    cuts = [cut(x.channels, part, blocks, 1) for part in range(blocks + 1)]
+    units = np.array(
+        [(group, *cuts[part : part + 2]) for group in range(x.groups) for part in range(blocks)]
+    )
+    most = int((units[:, 2] - units[:, 1]).max())
+    kept, shown, _, strides, first = _canvas(x, seen.placement, seen.cells, local, itemsize)
+    words = listed(
+        *shown, seen.origins, seen.taps, units, len(seen.origins), len(seen.taps), int(ends[0]),
+        y.channels, most, x.samples, *strides, *y.strides, *w[:3],
+    )  # fmt: skip
+    return Plan(
+        first, THIN_WEIGHTS, words, len(units), 0, 1, (*kept, seen.origins, seen.taps, units)
+    )
+
+
+def _canvas(
+    a: View, placement: Placement | None, cells: int, local: bool, itemsize: int
+) -> tuple[tuple[Offsets, ...], tuple[int | Offsets, ...], int, Ints, Placing | None]:
+    """How a thin kernel comes by its canvas: (arrays, words, size, strides, placing before)."""
     if local:
-        return "thin, placed by unit", f"{lanes} channels leave lanes empty; positions fill them"
-    if view.last:
-        return "dense", "channels lie side by side, and a canvas by positions would transpose them"
-    return "thin", f"{lanes} channels leave lanes empty; positions fill them"
+        placed = placement or whole(cells)
+        kept = placed.row_cells, placed.row_sources, placed.runs
+        shown = cells, len(placed.row_cells), len(placed.runs), *kept
+        return kept, shown, 0, a.strides, None
+    size = a.samples * a.groups * a.channels * cells
+    nothing = (0, 0, 0, 0, 0, 0)
+    if placement is None:
+        return (), nothing, size, a.strides, None
+    size += FULL * vector_lanes(itemsize)
+    strides = a.groups * a.channels * cells, a.channels * cells, cells, 1
+    return (), nothing, size, strides, placing(a, placement, itemsize)
 
 
-class Dense(NamedTuple):
-    """Arguments of dense.contract beside the arrays."""
-
-    placement: Placement | None
-    cells: int
-    rows: Offsets
-    steps: Offsets
-    b_steps: Offsets
-    places: Offsets
-    strides: Ints
-    units: Offsets
-    height: int
-    pieces: int
+def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | None:
+    """How to fill the canvas of an operand, in its layout."""
+    if placement is None:
+        return None
+    channels, rows = a.groups * a.channels, len(placement.row_cells)
+    size, lists = a.samples * channels * placement.cells, placement[1:]
+    first = placement.cells, rows, len(placement.runs), *lists, channels, a.strides[0]
+    if a.last:
+        return Placing(PLACE_LAST, listed(*first), a.samples * rows, size)
+    words = listed(*first, a.strides[2], a.strides[3])
+    return Placing(PLACE, words, a.samples * channels, size + FULL * vector_lanes(itemsize))
 
 
 def canvas_strides(view: View, placement: Placement | None, cells: int) -> Ints:
@@ -89,46 +262,64 @@ def canvas_strides(view: View, placement: Placement | None, cells: int) -> Ints:
     return channels * cells, view.channels * cells, cells, 1
 
 
+def whole(cells: int) -> Placement:
+    """The placement of an input that is its own canvas: one run."""
+    one = np.zeros(1, np.int64)
+    return Placement(cells, one, one, np.array([0, 0, cells, 1, 1]))
+
+
 def best_height(rows: int) -> int:
-    """The height of tiles that covers the rows in the fewest cycles, about half of one extra each."""
-    return min(HEIGHTS, key=lambda height: -(-rows // height) * (max(height, 4) + 0.5))
+    """The height of tiles that covers the rows in the fewest cycles, with half of one for a tile."""
+    return min(HEIGHTS, key=lambda height: ceil(rows, height) * (max(height, 4) + 0.5))
 
 
 def table(
-    phases: Sequence[tuple[int, int, int, int]], samples: int, depth_outer: int, groups: int,
-    lanes: int, itemsize: int, height: int, threads: int, depth_pieces: int = 1, out_size: int = 0,
-    rows_outer: int | None = None,
+    spans: Sequence[Span], outer_rows: int, outer_depth: int, groups: int, lanes: int,
+    itemsize: int, height: int, threads: int, pieces: int = 1, size: int = 0,
 ) -> Offsets:  # fmt: skip
     """Units of dense.contract, a line each.
 
-    A phase is (row_at, row_count, step_at, step_count); it has ``samples * row_count`` rows and
-    ``depth_outer * step_count`` of depth.
+    A phase has ``outer_rows`` times its rows and ``outer_depth`` times its steps. ``size`` is that
+    of the result, of which there is one for each of the ``pieces`` of the depth.
     """
     width = VECTORS * vector_lanes(itemsize)
-    tiles = -(-lanes // width)
-    whole = sum(samples * count for _, count, _, _ in phases)
-    others = groups * tiles * depth_pieces
+    tiles = ceil(lanes, width)
+    total = max(1, groups * tiles * pieces * sum(outer_rows * count for _, count, _, _ in spans))
     lines = []
-    for row_at, row_count, step_at, step_count in phases:
-        rows, depth = samples * row_count, depth_outer * step_count
-        wanted = -(-UNITS_PER_THREAD * threads * rows // max(1, others * whole))
-        least = max(ROWS_PER_UNIT, height)
-        blocks = max(1, min(wanted, rows // least)) if threads > 1 else 1
+    for row_at, row_count, step_at, step_count in spans:
+        rows, depth = outer_rows * row_count, outer_depth * step_count
+        wanted = ceil(CHUNKS_PER_THREAD * threads * rows, total) if threads > 1 else 1
+        blocks = max(1, min(wanted, rows // ROWS_PER_UNIT))
         for group in range(groups):
             for block in range(blocks):
-                m_begin = cut(rows, block, blocks, height)
-                m_end = cut(rows, block + 1, blocks, height)
-                for piece in range(depth_pieces):
-                    d_begin = cut(depth, piece, depth_pieces, PIECE // 2)
-                    d_end = cut(depth, piece + 1, depth_pieces, PIECE // 2)
-                    for tile in range(tiles):
-                        lane = tile * width
+                m = [cut(rows, part, blocks, height) for part in (block, block + 1)]
+                for piece in range(pieces):
+                    d = [cut(depth, part, pieces, dense.DEPTH) for part in (piece, piece + 1)]
+                    for lane in range(0, lanes, width):
+                        some = min(width, lanes - lane)
                         lines.append((
-                            row_at, row_count, step_at, step_count, group, lane,
-                            min(width, lanes - lane), m_begin, m_end, d_begin, d_end,
-                            piece * out_size,
+                            row_at, row_count, step_at, step_count, group, lane, some,
+                            piece * size, *m, *d,
                         ))  # fmt: skip
-    return np.array(lines, np.int64).reshape(-1, 12)
+    return np.array(lines, np.int64).reshape(-1, dense.UNIT)
+
+
+def thin_table(
+    spans: Sequence[Span], samples: int, groups: int, channels: int, local: bool, threads: int
+) -> Offsets:
+    """Units of thin.contract, a line each: for every sample and group its phases in blocks."""
+    wanted = ceil(CHUNKS_PER_THREAD * threads, max(1, samples * groups * len(spans)))
+    blocked = []
+    for row_at, row_count, step_at, step_count in spans:
+        blocks = 1 if local or threads == 1 else max(1, min(wanted, row_count // 256))
+        for block in range(blocks):
+            begin, end = (cut(row_count, part, blocks, 64) for part in (block, block + 1))
+            blocked.append((row_at + begin, row_at + end, step_at, step_count, channels))
+    lines = np.empty((samples, groups, len(blocked), thin.UNIT), np.int64)
+    lines[..., 0] = np.arange(samples).reshape(-1, 1, 1)
+    lines[..., 1] = np.arange(groups).reshape(-1, 1)
+    lines[..., 2:] = np.array(blocked, np.int64).reshape(-1, 5)
+    return lines.reshape(-1, thin.UNIT)
 
 
 def cut(length: int, part: int, parts: int, step: int) -> int:
@@ -136,84 +327,13 @@ def cut(length: int, part: int, parts: int, step: int) -> int:
     return length if part == parts else length * part // parts // step * step
 
 
-@lru_cache(maxsize=256)
-def forward(
-    geometry: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int
-) -> Dense:
-    """``y = w @ cols``: rows are positions, lanes filters, depth (c, t)."""
-    seen = stored(geometry, False)
-    a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement, seen.cells)
-    T, P = len(seen.taps), len(seen.origins)
-    height = best_height(x.samples * P)
-    return Dense(
-        seen.placement,
-        seen.cells,
-        seen.origins * a_i,
-        seen.taps * a_i,
-        np.arange(T),
-        np.arange(P) * y.strides[3],
-        (a_g, a_n, a_c, w[0], w[2], w[1], y.strides[1], y.strides[0], y.strides[2]),
-        table([(0, P, 0, T)], x.samples, x.channels, x.groups, y.channels, itemsize, height, threads),
-        height,
-        1,
-    )
+def ceil(length: int, step: int) -> int:
+    """``length / step``, rounded up."""
+    return -(-length // step)
 
 
-@lru_cache(maxsize=256)
-def input_grad(
-    geometry: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int
-) -> Dense:
-    """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
-    seen = transposed(geometry)
-    a_n, a_g, a_k, a_i = canvas_strides(y, seen.placement, seen.cells)
-    phases, (taps, steps, origins, positions) = joined(seen.phases)
-    height = best_height(y.samples * max((count for _, count, _, _ in phases), default=1))
-    return Dense(
-        seen.placement,
-        seen.cells,
-        origins * a_i,
-        steps * a_i,
-        taps,
-        positions * x.strides[3],
-        (a_g, a_n, a_k, w[0], w[1], w[2], x.strides[1], x.strides[0], x.strides[2]),
-        table(phases, y.samples, y.channels, y.groups, x.channels, itemsize, height, threads),
-        height,
-        1,
-    )
-
-
-@lru_cache(maxsize=256)
-def weight_grad(
-    geometry: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int
-) -> Dense:
-    """``dw = dy @ cols.T``: rows are (c, t), lanes filters, depth (n, p)."""
-    seen = stored(geometry, False)
-    a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement, seen.cells)
-    T, P = len(seen.taps), len(seen.origins)
-    rows, size = x.channels * T, y.groups * y.channels * x.channels * T
-    height = best_height(rows)
-    tiles = y.groups * -(-y.channels // (VECTORS * vector_lanes(itemsize)))
-    whole = tiles * -(-rows // (2 * ROWS_PER_UNIT))
-    pieces = max(1, min(PIECES // whole, x.samples * P // PIECE, PARTIAL // size))
-    return Dense(
-        seen.placement,
-        seen.cells,
-        seen.taps * a_i,
-        seen.origins * a_i,
-        np.arange(P) * y.strides[3],
-        np.arange(T) * w[3],
-        (a_g, a_c, a_n, y.strides[1], y.strides[0], y.strides[2], w[0], w[2], w[1]),
-        table(
-            [(0, T, 0, P)], x.channels, x.samples, x.groups, y.channels, itemsize, height, threads,
-            pieces, size,
-        ),
-        height,
-        pieces,
-    )  # fmt: skip
-
-
-def joined(phases: tuple[Phase, ...]) -> tuple[list[tuple[int, int, int, int]], list[Offsets]]:
-    """The lists of all phases end to end; and for each where its own begin, and their lengths."""
+def joined(phases: tuple[Phase, ...]) -> tuple[list[Span], list[Offsets]]:
+    """The spans of all phases, and their lists end to end."""
     spans, row, step = [], 0, 0
     for phase in phases:
         spans.append((row, len(phase.origins), step, len(phase.taps)))
@@ -225,101 +345,6 @@ def joined(phases: tuple[Phase, ...]) -> tuple[list[tuple[int, int, int, int]], 
     ]
 
 
-class Thin(NamedTuple):
-    """Arguments of thin.contract beside the arrays."""
-
-    placement: Placement
-    local: bool
-    a_strides: Ints
-    rows: Offsets
-    ends: Offsets
-    steps: Offsets
-    b_steps: Offsets
-    places: Offsets
-    strides: Ints
-    together: bool
-    lanes: int
-    units: Offsets
-    depths: int
-
-
-NOWHERE = Placement(0, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
-
-
-def slack(itemsize: int) -> int:
-    """Numbers beyond the end of a canvas that a wide tile may read."""
-    return FULL * vector_lanes(itemsize)
-
-
-@lru_cache(maxsize=256)
-def thin_forward(
-    geometry: Geometry, x: View, y: View, w: Ints, local: bool, threads: int
-) -> Thin:
-    """`forward` with positions in the vectors."""
-    seen = stored(geometry, True)
-    T, P = len(seen.taps), len(seen.origins)
-    a = a_strides(x, seen.placement, seen.cells, local)
-    return Thin(
-        seen.placement or _whole(geometry, seen.cells, local),
-        local,
-        a,
-        seen.origins,
-        stretches(seen.origins),
-        seen.taps,
-        np.arange(T),
-        np.arange(P) * y.strides[3],
-        (seen.cells if local else a[2], w[0], w[2], w[1], y.strides[0], y.strides[1], y.strides[2]),
-        y.strides[3] == 1,
-        y.channels,
-        thin_table([(0, P, 0, T)], x.samples, x.groups, x.channels, local, threads),
-        x.channels * T,
-    )
-
-
-@lru_cache(maxsize=256)
-def thin_input_grad(
-    geometry: Geometry, x: View, y: View, w: Ints, local: bool, threads: int
-) -> Thin:
-    """`input_grad` with positions in the vectors."""
-    seen = transposed(geometry)
-    a = a_strides(y, seen.placement, seen.cells, local)
-    phases, (taps, steps, origins, positions) = joined(seen.phases)
-    return Thin(
-        seen.placement or _all(seen.cells, local),
-        local,
-        a,
-        origins,
-        stretches(origins, [row for row, _, _, _ in phases]),
-        steps,
-        taps,
-        positions * x.strides[3],
-        (seen.cells if local else a[2], w[0], w[1], w[2], x.strides[0], x.strides[1], x.strides[2]),
-        x.strides[3] == 1 and len(phases) == 1 and seen.covers,
-        x.channels,
-        thin_table(phases, y.samples, y.groups, y.channels, local, threads),
-        y.channels * max((count for _, _, _, count in phases), default=0),
-    )
-
-
-def _whole(geometry: Geometry, cells: int, local: bool) -> Placement:
-    return _all(cells, local)
-
-
-def _all(cells: int, local: bool) -> Placement:
-    """An input that is its own canvas: placed in one run where a scratch array is wanted."""
-    if not local:
-        return NOWHERE
-    one = np.zeros(1, np.int64)
-    return Placement(cells, one, one, np.array([0, 0, cells, 1, 1]))
-
-
-def a_strides(view: View, placement: Placement | None, cells: int, local: bool) -> Ints:
-    """Strides of what thin kernels read: of the input, if they place it, else of its canvas."""
-    if local or placement is None:
-        return view.strides
-    return view.groups * view.channels * cells, view.channels * cells, cells, 1
-
-
 def stretches(origins: Offsets, starts: Sequence[int] = (0,)) -> Offsets:
     """For each position, where the stretch of positions side by side that it is in ends."""
     breaks = np.ones(len(origins) + 1, bool)
@@ -329,69 +354,13 @@ def stretches(origins: Offsets, starts: Sequence[int] = (0,)) -> Offsets:
     return ends[np.searchsorted(ends, np.arange(len(origins)), side="right")]
 
 
-def thin_table(
-    phases: Sequence[tuple[int, int, int, int]], samples: int, groups: int, channels: int,
-    local: bool, threads: int,
-) -> Offsets:  # fmt: skip
-    """Units of thin.contract, a line each: for every sample and group its phases in blocks."""
-    wanted = -(-UNITS_PER_THREAD * threads // max(1, samples * groups * len(phases)))
-    spans = []
-    for row_at, row_count, step_at, step_count in phases:
-        blocks = 1 if local or threads == 1 else max(1, min(wanted, row_count // 256))
-        for block in range(blocks):
-            begin, end = (cut(row_count, part, blocks, 64) for part in (block, block + 1))
-            spans.append((row_at + begin, row_at + end, step_at, step_count, channels))
-    lines = np.empty((samples, groups, len(spans), 7), np.int64)
-    lines[..., 0] = np.arange(samples).reshape(-1, 1, 1)
-    lines[..., 1] = np.arange(groups).reshape(-1, 1)
-    lines[..., 2:] = np.array(spans, np.int64).reshape(-1, 5)
-    return lines.reshape(-1, 7)
-
-
-class ThinWeights(NamedTuple):
-    """Arguments of thin.weight_grad beside the arrays."""
-
-    placement: Placement
-    local: bool
-    a_strides: Ints
-    origins: Offsets
-    length: int
-    steps: Offsets
-    y_strides: Ints
-    w_strides: Ints
-    lanes: int
-    units: Offsets
-    most: int
-
-
-@lru_cache(maxsize=256)
-def thin_weight_grad(
-    geometry: Geometry, x: View, y: View, w: Ints, local: bool, threads: int
-) -> ThinWeights:
-    """`weight_grad` by dot products along the positions."""
-    seen = stored(geometry, True)
-    ends = stretches(seen.origins)
-    length = int(ends[0]) if len(ends) else 1
-    blocks = max(1, min(x.channels, -(-UNITS_PER_THREAD * threads // x.groups)))
-    cuts = [cut(x.channels, part, blocks, 1) for part in range(blocks + 1)]
-    units = [
-        (group, begin, end)
-        for group in range(x.groups)
-        for begin, end in zip(cuts, cuts[1:], strict=False)
-    ]
-    return ThinWeights(
-        seen.placement or _all(seen.cells, local),
-        local,
-        (x.samples, *a_strides(x, seen.placement, seen.cells, local)),
-        seen.origins,
-        length,
-        seen.taps,
-        y.strides,
-        (w[0], w[1], w[2]),
-        y.channels,
-        np.array(units, np.int64).reshape(-1, 3),
-        max(end - begin for begin, end in zip(cuts, cuts[1:], strict=False)),
-    )
+@lru_cache(maxsize=128)
+def scattering(g: Geometry, samples: int, w_shape: Ints) -> Plan:
+    """The input gradient on the plain canvas, by its definition."""
+    taps, origins = g.taps, g.origins
+    G, K, C, T = w_shape
+    words = listed(taps, origins, G, K, C, T, len(origins), prod(g.canvas_size))
+    return Plan(None, SCATTER, words, samples * G * C, 0, 1, (taps, origins))
 
 
 @lru_cache(maxsize=128)
@@ -402,8 +371,3 @@ def bare(geometry: Geometry) -> Geometry:
         for axis in geometry.axes
     )
     return Geometry(axes, geometry.groups, "zeros")
-
-
-def macs(geometry: Geometry, samples: int, w: Array) -> int:
-    """Multiply-adds of any of the three operators."""
-    return samples * w.size * prod(geometry.output_size)

@@ -14,63 +14,70 @@ from numba import njit
 
 from convref.kernels.jit.dense import spread
 from convref.kernels.jit.dots import COLUMNS, FEW_COLUMNS, dot_tile
-from convref.kernels.jit.flat import data, keep, load, store
+from convref.kernels.jit.flat import data, keep, load, shifted, store, word, zeros_like
 from convref.kernels.jit.micro import FULL, TALLEST, wide_tile
 from convref.kernels.jit.move import copy_padded, place
 from convref.kernels.jit.vectors import lanes_of
 
+UNIT = 7
+"""Integers that say what a unit of `contract` is."""
 
-@njit(nogil=True, cache=True, fastmath=False)
-def contract(
-    x, x_strides, cells, row_cells, row_sources, runs,
-    rows, ends, steps, b, b_steps, out, places, strides, together, lanes, units, depths, broken,
-    start, stop,
-):  # fmt: skip
-    """Units: sample, phase, group, block of positions; see plans.thin_table.
+
+def contract(words, x, w, out, start, stop):
+    """Units: sample, phase, group, block of positions; words as in plans.Thin.
 
     With ``cells`` above 0 the canvases of a group, of so many cells each, are placed in scratch,
-    where ``x_strides`` are those of a sample, group, channel and position of x; else x is the
-    canvas. ``depths`` is the largest depth of a unit.
+    where the strides of x are those of a sample, group, channel and position; else x is the canvas.
     """
-    x_n, x_g, x_c, x_i = x_strides
-    a_step, b_group, b_outer, b_step, out_n, out_group, out_step = strides
-    channels, width = units[start, 6], FULL * lanes_of(out)
-    scratch = np.zeros(channels * cells + width if cells > 0 else 0, out.dtype)
-    a_, limit = (scratch, scratch.size) if cells > 0 else (x, x.size)
-    sums_ = np.empty(TALLEST * width + width, out.dtype)
-    offsets = np.empty((2, depths), np.int64)
-    lanes_ = np.empty(lanes, np.int64)
-    X, a, y, w, sums = data(x), data(a_), data(out), data(b), data(sums_)
-    a_steps, w_steps, w_rows = data(offsets[0]), data(offsets[1]), data(lanes_)
-    all_rows, all_ends, all_places = data(rows), data(ends), data(places)
-    all_steps, all_b, lists = data(steps), data(b_steps), data(runs)
-    cell_rows, source_rows = data(row_cells), data(row_sources)
+    cells, rows_of_x, runs_end = load(words, 0), load(words, 1), load(words, 2)
+    row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
+    rows, ends, steps, w_all = word(words, 6), word(words, 7), word(words, 8), word(words, 9)
+    places, units, broken = word(words, 10), word(words, 11), word(words, 12)
+    lanes, together, depths, limit = (
+        load(words, 13), load(words, 14), load(words, 15), load(words, 16),
+    )  # fmt: skip
+    x_n, x_g, x_c, x_i = load(words, 17), load(words, 18), load(words, 19), load(words, 20)
+    a_step, w_group, w_outer, w_step = (
+        load(words, 21), load(words, 22), load(words, 23), load(words, 24),
+    )  # fmt: skip
+    out_n, out_group, out_step = load(words, 25), load(words, 26), load(words, 27)
+    channels, width = load(units, UNIT * start + 6), FULL * lanes_of(out)
+    scratch = zeros_like(out, channels * cells + width)
+    sums_ = zeros_like(out, TALLEST * width + width)
+    offsets = np.empty(2 * depths + lanes, np.int64)
+    sums, a_steps = data(sums_), data(offsets)
+    w_steps = shifted(a_steps, depths)
+    w_rows = shifted(w_steps, depths)
+    a = x
+    if cells > 0:
+        a, limit = data(scratch), channels * cells + width
     placed = spread_at = spread_count = -1
     for unit in range(start, stop):
-        sample, group, p, p_end = units[unit, 0], units[unit, 1], units[unit, 2], units[unit, 3]
-        step_at, step_count = units[unit, 4], units[unit, 5]
+        line = shifted(units, unit * UNIT)
+        sample, group, p, p_end = load(line, 0), load(line, 1), load(line, 2), load(line, 3)
+        step_at, step_count = load(line, 4), load(line, 5)
         depth = channels * step_count
         at = sample * x_n + group * x_g
         if cells > 0:
             for c in range(channels if placed != at else 0):
                 place(
-                    X, at + c * x_c, x_i, a, c * cells, (c + 1) * cells, len(row_cells), cell_rows,
-                    source_rows, len(runs), lists,
+                    x, at + c * x_c, x_i, a, c * cells, (c + 1) * cells, rows_of_x, row_cells,
+                    row_sources, runs_end, runs,
                 )  # fmt: skip
             placed, at = at, 0
         if spread_at != step_at or spread_count != step_count:
-            spread(0, a_step, all_steps, step_at, step_count, 0, depth, a_steps)
-            spread(0, b_outer, all_b, step_at, step_count, 0, depth, w_steps)
+            spread(0, a_step, steps, step_at, step_count, 0, depth, a_steps)
+            spread(0, w_outer, w_all, step_at, step_count, 0, depth, w_steps)
             spread_at, spread_count = step_at, step_count
         for lane in range(lanes):
-            store(w_rows, lane, group * b_group + lane * b_step)
-        if len(broken) and not finite(w, w_rows, lanes, w_steps, depth):
-            broken[0] = True
+            store(w_rows, lane, group * w_group + lane * w_step)
+        if load(broken, 0) >= 0 and not finite(w, w_rows, lanes, w_steps, depth):
+            store(broken, 0, 1)
         strip(
-            a, at, limit, all_rows, all_ends, p, p_end, a_steps, w, w_rows, w_steps, depth,
-            y, sample * out_n + group * out_group, all_places, out_step, together, lanes, sums,
+            a, at, limit, rows, ends, p, p_end, a_steps, w, w_rows, w_steps, depth, out,
+            sample * out_n + group * out_group, places, out_step, together, lanes, sums,
         )  # fmt: skip
-    keep(scratch, sums_, offsets, lanes_)
+    keep(scratch, sums_, offsets)
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -156,56 +163,58 @@ def finite(w, rows, lanes, steps, depth):
     return True
 
 
-@njit(nogil=True, cache=True, fastmath=False)
-def weight_grad(
-    x, x_strides, cells, row_cells, row_sources, runs,
-    origins, length, steps, y, y_strides, w, w_strides, lanes, units, most, start, stop,
-):  # fmt: skip
+def weight_grad(words, x, y, w, start, stop):
     """``w[k, c, t] = sum over n, p of y[n, k, p] * canvas[n, c, steps[t] + origins[p]]``.
 
-    Units: group, block of at most ``most`` channels. Positions come in stretches of ``length`` side
+    Units: group, block of channels; words as in plans.ThinWeights. Positions come in stretches side
     by side. A canvas is placed as in `contract`; so is y where its positions are not side by side.
     """
-    samples, x_n, x_g, x_c, x_i = x_strides
-    y_n, y_g, y_k, y_p = y_strides
-    w_g, w_k, w_c = w_strides
-    P, taps, stretches = len(origins), len(steps), len(origins) // length
-    scratch = np.zeros(most * cells, w.dtype)
-    gathered = np.empty(lanes * P if y_p != 1 else 0, w.dtype)
-    sums_ = np.empty(TALLEST * COLUMNS, w.dtype)
-    columns_ = np.empty(most * taps + lanes + 2 * stretches, np.int64)
-    X, Y, W, sums, columns = data(x), data(y), data(w), data(sums_), data(columns_)
-    a = data(scratch) if cells > 0 else X
-    dy = data(gathered) if y_p != 1 else Y
-    y_rows, y_starts = data(columns_[most * taps :]), data(columns_[most * taps + lanes :])
-    seen = data(columns_[most * taps + lanes + stretches :])
-    all_steps, lists = data(steps), data(runs)
-    cell_rows, source_rows = data(row_cells), data(row_sources)
+    cells, rows_of_x, runs_end = load(words, 0), load(words, 1), load(words, 2)
+    row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
+    origins, steps, units = word(words, 6), word(words, 7), word(words, 8)
+    positions, taps, length = load(words, 9), load(words, 10), load(words, 11)
+    lanes, most, samples = load(words, 12), load(words, 13), load(words, 14)
+    x_n, x_g, x_c, x_i = load(words, 15), load(words, 16), load(words, 17), load(words, 18)
+    y_n, y_g, y_k, y_p = load(words, 19), load(words, 20), load(words, 21), load(words, 22)
+    w_g, w_k, w_c = load(words, 23), load(words, 24), load(words, 25)
+    stretches = positions // length
+    scratch = zeros_like(w, most * cells)
+    gathered = zeros_like(w, lanes * positions if y_p != 1 else 0)
+    sums_ = zeros_like(w, TALLEST * COLUMNS)
+    offsets = np.empty(most * taps + lanes + 2 * stretches, np.int64)
+    sums, columns = data(sums_), data(offsets)
+    y_rows = shifted(columns, most * taps)
+    y_starts = shifted(y_rows, lanes)
+    seen = shifted(y_starts, stretches)
+    a = data(scratch) if cells > 0 else x
+    dy = data(gathered) if y_p != 1 else y
     for stretch in range(stretches):
         store(y_starts, stretch, stretch * length)
-        store(seen, stretch, origins[stretch * length])
+        store(seen, stretch, load(origins, stretch * length))
     for unit in range(start, stop):
-        group, c_begin, c_end = units[unit, 0], units[unit, 1], units[unit, 2]
+        line = shifted(units, unit * 3)
+        group, c_begin, c_end = load(line, 0), load(line, 1), load(line, 2)
+        count = (c_end - c_begin) * taps
         for sample in range(samples):
             at, c_step = sample * x_n + group * x_g + c_begin * x_c, x_c
             if cells > 0:
                 for c in range(c_end - c_begin):
                     place(
-                        X, at + c * x_c, x_i, a, c * cells, (c + 1) * cells, len(row_cells),
-                        cell_rows, source_rows, len(runs), lists,
+                        x, at + c * x_c, x_i, a, c * cells, (c + 1) * cells, rows_of_x, row_cells,
+                        row_sources, runs_end, runs,
                     )  # fmt: skip
                 at, c_step = 0, cells
-            spread(at, c_step, all_steps, 0, taps, 0, (c_end - c_begin) * taps, columns)
+            spread(at, c_step, steps, 0, taps, 0, count, columns)
             for lane in range(lanes):
                 y_at = sample * y_n + group * y_g + lane * y_k
-                store(y_rows, lane, y_at if y_p == 1 else lane * P)
-                for p in range(P if y_p != 1 else 0):
-                    store(dy, lane * P + p, load(Y, y_at + p * y_p))
+                store(y_rows, lane, y_at if y_p == 1 else lane * positions)
+                for p in range(positions if y_p != 1 else 0):
+                    store(dy, lane * positions + p, load(y, y_at + p * y_p))
             add_dots(
-                dy, y_rows, y_starts, lanes, a, columns, seen, (c_end - c_begin) * taps,
-                stretches, length, sums, W, group * w_g + c_begin * w_c, w_k, sample == 0,
+                dy, y_rows, y_starts, lanes, a, columns, seen, count, stretches, length, sums, w,
+                group * w_g + c_begin * w_c, w_k, sample == 0,
             )  # fmt: skip
-    keep(scratch, gathered, sums_, columns_)
+    keep(scratch, gathered, sums_, offsets)
 
 
 @njit(nogil=True, cache=True, fastmath=False)
