@@ -82,7 +82,7 @@ def backend_name(name: str | None = None) -> str:
 def kernels(name: str | None, dtype: np.dtype[Any]) -> Kernels:
     """The module of a back end that sums in ``dtype``, imported when it is first asked for."""
     chosen = backend_name(name)
-    if chosen == "numba" and dtype.name in WIDE:
+    if chosen == "numba" and dtype in WIDE:
         raise DtypeError(f"the back end 'numba' can't sum in {dtype}", "use 'numpy'")
     return _load(chosen)
 

@@ -9,10 +9,12 @@ from convref.errors import DtypeError
 
 SUPPORTED = "float16, bfloat16, float32, float64, complex64, complex128, integers and booleans"
 ACCUMULATORS = ("float32", "float64", "complex64", "complex128", "int32", "int64")
+SUMMED_IN_THEMSELVES = frozenset(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
 SUMMED_IN = {"float16": "float32", "bfloat16": "float32"}
-WIDE = tuple(
-    {np.dtype(np.longdouble).name, np.dtype(np.clongdouble).name} - {"float64", "complex128"}
-)
+WIDE = frozenset({np.dtype(np.longdouble), np.dtype(np.clongdouble)}) - {
+    np.dtype(np.float64),
+    np.dtype(np.complex128),
+}
 """Summed in themselves, by the back ends that are not compiled; what float64 is judged against.
 
 Empty where long double is float64, as on Windows.
@@ -46,6 +48,9 @@ def optional_array(name: str, value: object) -> NDArray[Any] | None:
 
 def promoted(**arrays: NDArray[Any]) -> np.dtype[Any]:
     """The dtype of the result, by NumPy's promotion; raise DtypeError where there is none."""
+    first, second = (array.dtype for array in arrays.values())
+    if first is second and first.isnative:
+        return first
     try:
         dtype = np.result_type(*(array.dtype for array in arrays.values()))
     except TypeError as error:
@@ -57,6 +62,8 @@ def promoted(**arrays: NDArray[Any]) -> np.dtype[Any]:
 def accumulator(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> np.dtype[Any]:
     """The dtype that products of ``dtype`` are summed in, unless ``accumulate`` says otherwise."""
     if accumulate is None:
+        if dtype in SUMMED_IN_THEMSELVES:
+            return dtype
         if dtype.kind in "biu":
             return np.dtype(np.int64)
         return np.dtype(SUMMED_IN.get(dtype.name, dtype)).newbyteorder("=")

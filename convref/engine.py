@@ -197,9 +197,7 @@ def allocate(
     return fresh(shape, dtype, out, *inputs)
 
 
-def fresh(
-    shape: Shape, dtype: np.dtype[Any], out: Array | None, *inputs: Array | None
-) -> Array:
+def fresh(shape: Shape, dtype: np.dtype[Any], out: Array | None, *inputs: Array | None) -> Array:
     """``out``, if it can serve, or a fresh array."""
     if out is None:
         check_fits(prod(shape) * dtype.itemsize, f"the output, of shape {shape},")

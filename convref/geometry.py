@@ -111,6 +111,14 @@ class Geometry:
     groups: int
     padding_mode: str
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Geometries are keys of what is derived from them: counted up once."""
+        return hash((self.axes, self.groups, self.padding_mode))
+
     @classmethod
     @verb
     def of(cls, input_size: Axes, kernel_size: Axes, **words: Unpack[Words]) -> "Geometry":

@@ -1,8 +1,8 @@
 """Where cells lie in memory for a back end that reads whole vectors of them.
 
-Geometry says which cell a tap sees: ``canvas[tap[t] + origin[p]]``. Two things about that sum decide
-how fast it can be read. Neighbouring positions are neighbouring cells only where the stride is 1;
-and the gradient of the input, read by its definition, adds to cells that lie all over the canvas.
+Geometry says which cell a tap sees: ``canvas[tap[t] + origin[p]]``. Two things about that sum
+decide how fast it can be read. Neighbouring positions are neighbouring cells only where the stride
+is 1; and the gradient of the input, by its definition, adds to cells that lie all over the canvas.
 Both are mended by sorting positions into *phases*, by their remainder modulo the stride:
 
 - A canvas stored phase by phase holds side by side the cells that neighbouring positions see, for
@@ -99,11 +99,12 @@ def transposed(geometry: Geometry) -> Transposed:
 
     On each axis position i has the cell ``x = i * input_dilation + lo``, and tap k of output
     position o sees it where ``x = o * stride + k * dilation``. Taps of the phase ``x % stride`` are
-    those with the same ``k * dilation % stride``; there ``o = x // stride - k * dilation // stride``.
-    On a canvas of dy with ``margin`` zeros in front, that is an origin ``x // stride`` and a step
-    ``margin - k * dilation // stride``.
+    those with the same ``k * dilation % stride``; for them ``o`` is ``x // stride`` less
+    ``k * dilation // stride``. On a canvas of dy with ``margin`` zeros in front, that makes an
+    origin ``x // stride`` and a step ``margin - k * dilation // stride``.
     """
-    seen, per_axis = [], []
+    seen: list[Axis] = []
+    per_axis: list[list[Phase]] = []
     for axis in geometry.axes:
         taps, stride = _taps(axis), _stride(axis)
         margin = int(taps[-1]) // stride
@@ -112,20 +113,14 @@ def transposed(geometry: Geometry) -> Transposed:
         positions = np.arange(axis.size)
         cells = positions * axis.input_dilation + axis.lo
         inside = (cells >= 0) & (cells < axis.canvas)
-        phases = []
+        along: list[Phase] = []
         for phase in range(stride):
-            of_phase = inside & (cells % stride == phase)
-            tap = np.flatnonzero(taps % stride == phase)
-            if of_phase.any():
-                phases.append(
-                    Phase(
-                        tap,
-                        margin - taps[tap] // stride,
-                        cells[of_phase] // stride,
-                        positions[of_phase],
-                    )
-                )
-        per_axis.append(phases)
+            shown = inside & (cells % stride == phase)
+            met = np.flatnonzero(taps % stride == phase)
+            if shown.any():
+                steps = margin - taps[met] // stride
+                along.append(Phase(met, steps, cells[shown] // stride, positions[shown]))
+        per_axis.append(along)
     sizes = [axis.canvas for axis in seen]
     phases = tuple(
         Phase(
@@ -180,31 +175,18 @@ def _placement(
         prod(sizes),
         flat(rows, sizes),
         flat(row_sources, [axis.size for axis in axes]),
-        _runs(cells[-1], sources[-1]),
+        _runs(cells[-1], sources[-1], max(axes[-1].stride, axes[-1].input_dilation)),
     )
 
 
-def _runs(cells: Offsets, sources: Offsets) -> Offsets:
+def _runs(cells: Offsets, sources: Offsets, reach: int) -> Offsets:
     """Cells and the sources that they show, as runs in which both go by equal steps."""
-    if not len(cells):
-        return np.zeros(0, np.int64)
     steps = np.stack([np.diff(cells), np.diff(sources)], axis=1)
-    # A step between runs is a leap: it differs from the steps on both of its sides.
-    same = np.all(steps[1:] == steps[:-1], axis=1)
-    starts = [0]
-    position, last = 0, len(steps)
-    turns = np.flatnonzero(~same) + 1
-    while position < last:
-        turn = turns[np.searchsorted(turns, position, side="right")] if len(turns) and turns[-1] > position else last
-        # Steps position .. turn - 1 are equal. One alone, before others, is a leap.
-        if turn - position == 1 and turn < last:
-            starts.append(position + 1)
-            position += 1
-        else:
-            if turn < last:
-                starts.append(turn + 1)
-            position = turn + 1
-    begin = np.array(starts)
-    length = np.diff([*starts, len(cells)])
-    step = np.where((length > 1)[:, None], steps[np.minimum(begin, max(0, last - 1))] if last else np.zeros((1, 2), np.int64), 1)
-    return np.column_stack([cells[begin], sources[begin], length, step]).astype(np.int64).ravel()
+    near = np.abs(steps).max(axis=1, initial=0) <= reach
+    turn = near[:-1] & np.any(steps[1:] != steps[:-1], axis=1)
+    # A run begins after a leap, and where near steps change; so within it all steps are the same.
+    begins = np.concatenate([[True], ~near[:1], ~near[1:] | turn])[: len(cells)]
+    first = np.flatnonzero(begins)
+    length = np.diff([*first, len(cells)])
+    step = np.concatenate([steps, [[1, 1]]])[first]
+    return np.column_stack([cells[first], sources[first], length, step]).ravel()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal, Self, TypedDict, Unpack, get_args
+from typing import Literal, Self, TypedDict, Unpack, cast, get_args
 
 from convref import padding as paddings
 from convref.errors import WordError
@@ -26,6 +26,17 @@ class Words(TypedDict, total=False):
     layout: str
 
 
+_made: dict[tuple[object, ...], "ConvSpec"] = {}
+"""Specs by the words they were made of, which are often the same."""
+MOST_MADE = 1000
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a word is a string, an integer, or a tuple of plain words."""
+    kind = type(value)
+    return kind is str or kind is int or (kind is tuple and all(map(_is_plain, value)))  # type: ignore[call-overload]
+
+
 @dataclass(frozen=True, slots=True)
 class ConvSpec:
     """What a layer keeps: the user's words, normalised; equal words give equal specs.
@@ -47,6 +58,18 @@ groups=1, padding_mode='zeros', layout='channels_first')
     @classmethod
     def of(cls, rank: int, **words: Unpack[Words]) -> Self:
         """Normalise and check the words for ``rank`` spatial axes; raise WordError."""
+        key = (rank, *words.items())
+        # 1, 1.0 and True are equal as keys, and only the first is an integer: plain words alone.
+        plain = all(map(_is_plain, words.values()))
+        if plain and key in _made:
+            return cast(Self, _made[key])
+        spec = cls._of(rank, words)
+        if plain and len(_made) < MOST_MADE:
+            _made[key] = spec
+        return spec
+
+    @classmethod
+    def _of(cls, rank: int, words: Words) -> Self:
         for name in words:
             if name not in Words.__annotations__:
                 raise _unknown_word(name)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
 from convref.errors import WordError, verb
@@ -36,12 +36,13 @@ def num_threads() -> int:
     return _chosen.get() or _default
 
 
-@contextmanager
-def using_threads(count: int | None) -> Iterator[None]:
+def using_threads(count: int | None) -> AbstractContextManager[None]:
     """Let kernels inside the block use ``count`` threads; None leaves the choice as it is."""
-    if count is None:
-        yield
-        return
+    return nullcontext() if count is None else _using(count)
+
+
+@contextmanager
+def _using(count: int) -> Iterator[None]:
     token = _chosen.set(_checked("threads", count))
     try:
         yield

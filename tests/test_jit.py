@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import pytest
 
 from convref.geometry import Geometry
 from convref.kernels import im2col, jit, naive
-from convref.kernels.jit import dense, dots, micro, move, plans, thin, vectors
+from convref.kernels.jit import crew, dense, dots, micro, plans, vectors
 from convref.threads import using_threads
 
 Array = np.ndarray[Any, Any]
@@ -31,7 +32,8 @@ uncompiled = pytest.mark.uncompiled
 
 FILLED = {"forward": 2, "weight_grad": 1, "input_grad": 0}
 """The operators, and which of the operands x, w and y each fills."""
-KERNELS = ("dense", "thin, placed by unit", "thin")
+KERNELS = ("dense", "thin, in scratch", "thin")
+COMPILED = [value for value in vars(plans).values() if isinstance(value, crew.Kernel)]
 DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128")
 LANES, WIDEST = vectors.vector_lanes(8), micro.FULL * vectors.vector_lanes(8)
 """Numbers of float64, the dtype where none is named, in one vector and in the widest tile."""
@@ -106,9 +108,16 @@ def assert_guards_are_intact(array: Array) -> None:
     np.testing.assert_array_equal(edges, np.full(2 * MARGIN, guard(array.dtype), array.dtype))
 
 
+def forget_plans() -> None:
+    """The back end keeps them, with the kernel that it chose."""
+    for operator in FILLED:
+        getattr(plans, operator).cache_clear()
+
+
 def fill(operator: str, kernel: str, arrays: list[Array], geometry: Geometry) -> None:
     """Call the operator, with the limits of the choice moved so that it takes this kernel."""
     choose, chosen = plans.choose, []
+    forget_plans()
 
     def recorded(*arguments: Any) -> Any:
         choice = choose(*arguments)
@@ -120,6 +129,7 @@ def fill(operator: str, kernel: str, arrays: list[Array], geometry: Geometry) ->
         patch.setattr(plans, "FEW", 0 if kernel == "dense" else sys.maxsize)
         patch.setattr(plans, "SCRATCH", 0 if kernel == "thin" else sys.maxsize)
         getattr(jit, operator)(*arrays, geometry)
+    forget_plans()
     assert chosen == ([kernel] if arrays[FILLED[operator]].size else [])
 
 
@@ -316,8 +326,7 @@ def test_read_only_operands_need_no_code_of_their_own(
 ) -> None:
     case = Case(GEOMETRIES["short rows"], 3, 2)
     check(case, operator, kernel, last)
-    compiled = (dense.contract, thin.contract, thin.weight_grad, move.place_all, move.place_last)
-    before = [len(function.signatures) for function in compiled]
+    before = [set(kernel.compiled) for kernel in COMPILED]
     assert any(before)
 
     arrays = laid(operands(case), last)
@@ -329,7 +338,7 @@ def test_read_only_operands_need_no_code_of_their_own(
         wanted = result(case, operator) if is_result else operands(case)[number]
         np.testing.assert_array_equal(array, wanted)
         assert array.flags.writeable == is_result
-    assert [len(function.signatures) for function in compiled] == before
+    assert [set(kernel.compiled) for kernel in COMPILED] == before
 
 
 def inexact(case: Case) -> list[Array]:
@@ -468,15 +477,16 @@ def test_nothing_beyond_an_operand_is_read() -> None:
     assert (run.stdout.strip(), run.returncode) == ("nothing beyond", 0), run.stderr
 
 
-def test_warmup_compiles_every_kernel_for_both_floats() -> None:
+def test_warmup_compiles_every_kernel_for_both_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kernel in COMPILED:
+        monkeypatch.setattr(kernel, "compiled", {})
     jit.warmup()
-    for function in (dense.contract, thin.contract, thin.weight_grad, move.place_all):
-        compiled = {str(types[0].dtype) for types in function.signatures}
-        assert {"float32", "float64"} <= compiled
+    for kernel in COMPILED:
+        assert {np.dtype("float32"), np.dtype("float64")} <= set(kernel.compiled)
 
 
 def test_facts_name_the_vectors_and_the_cache() -> None:
     facts = jit.facts()
-    assert facts["vectors"] == f"{8 * vectors.vector_bytes()} bits"
-    assert facts["kernels"] == dense.contract.stats.cache_path
     assert set(facts) == {"processor", "vectors", "kernels"}
+    assert facts["vectors"] == f"{8 * vectors.vector_bytes()} bits"
+    assert list(Path(facts["kernels"]).glob("dense.contract-*.nbi"))

@@ -15,7 +15,7 @@ from convref.geometry import Geometry
 from convref.kernels.jit import dots, micro, move
 from convref.kernels.jit.flat import load, store
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Stored, stored
+from convref.phases import stored
 
 Array = np.ndarray[Any, Any]
 pytestmark = pytest.mark.uncompiled
@@ -188,50 +188,34 @@ PLACED = {
 
 @every_dtype
 @pytest.mark.parametrize("name", PLACED)
-def test_inputs_are_placed_on_canvases(name: str, dtype: str, rng: np.random.Generator) -> None:
-    """Some of the channels of inputs whose positions stand by ones, twos or threes."""
-    geometry, channels, units = PLACED[name], 3, slice(1, 5)
+def test_place_lays_an_input_on_its_canvas(name: str, dtype: str, rng: np.random.Generator) -> None:
+    """One whose positions stand by ones, twos or threes, on a canvas between others."""
+    geometry = PLACED[name]
     inputs = prod(geometry.input_size)
     for by_phase, step in product((False, True), (1, 2, 3)):
-        cells, placement, taps, origins = by_fields(stored(geometry, by_phase))
-        x_c = inputs * step + 2
-        x_n = channels * x_c + 5
-        firsts = np.add.outer(np.arange(2) * x_n, np.arange(channels) * x_c)
-        places = np.add.outer(firsts, np.arange(inputs) * step).reshape(2 * channels, inputs)
-        x = with_values(2 * x_n, dtype, places[units], rng)
-        canvas = untouched(2 * channels * cells, dtype)
-        move.place_all(x, (x_n, x_c, step), canvas, cells, channels, *placement, 1, 5)
+        storage = stored(geometry, by_phase)
+        assert storage.placement is not None
+        _, rows, row_sources, runs = storage.placement
+        places = 5 + step * np.arange(inputs)
+        x = with_values(10 + step * inputs, dtype, places, rng)
+        around = untouched(storage.cells + 80, dtype)
+        canvas = around[40:-40]
+        canvas[...] = 0
+        end = 40 + storage.cells
+        move.place(x, 5, step, around, 40, end, len(rows), rows, row_sources, len(runs), runs)
 
-        canvases, plain = canvas.reshape(-1, cells), geometry.canvas(x[places])
-        columns = canvases[:, np.add.outer(taps, origins)]
-        expected = plain[:, np.add.outer(geometry.taps, geometry.origins)]
-        note = f"by phase: {by_phase}, step {step}"
-        np.testing.assert_array_equal(columns[units], expected[units], note)
-        shown, all_shown = (np.count_nonzero(of[units], axis=1) for of in (canvases, plain))
-        np.testing.assert_array_equal(shown, all_shown, note)
-        for left in (canvases[:1], canvases[5:]):
-            np.testing.assert_array_equal(left.ravel(), untouched(left.size, dtype), note)
-
-
-@every_dtype
-@pytest.mark.parametrize("name", PLACED)
-def test_inputs_with_channels_last_are_placed(
-    name: str, dtype: str, rng: np.random.Generator
-) -> None:
-    geometry, channels = PLACED[name], 3
-    inputs = prod(geometry.input_size)
-    cells, placement, _, _ = by_fields(stored(geometry, False))
-    x = with_values(2 * inputs * channels, dtype, np.arange(2 * inputs * channels), rng)
-    canvas = np.zeros(2 * cells * channels, dtype)
-    rows = 2 * len(placement[0])
-    move.place_last(x, inputs * channels, canvas, cells, channels, *placement, 0, rows)
-    expected = geometry.canvas(x.reshape(2, inputs, channels).swapaxes(1, 2))
-    np.testing.assert_array_equal(canvas.reshape(2, cells, channels).swapaxes(1, 2), expected)
-
-
-def by_fields(storage: Stored) -> tuple[int, tuple[Array, ...], Array, Array]:
-    assert storage.placement is not None
-    return storage.cells, storage.placement[1:], storage.taps, storage.origins
+        plain, note = geometry.canvas(x[places]), f"by phase: {by_phase}, step {step}"
+        np.testing.assert_array_equal(
+            canvas[np.add.outer(storage.taps, storage.origins)],
+            plain[np.add.outer(geometry.taps, geometry.origins)],
+            note,
+        )
+        # Cells that no tap sees hold nothing but the input either.
+        np.testing.assert_array_equal(
+            np.sort(canvas[canvas != 0]), np.sort(plain[plain != 0]), note
+        )
+        for edge in (around[:40], around[end:]):
+            np.testing.assert_array_equal(edge, untouched(40, dtype), note)
 
 
 @njit

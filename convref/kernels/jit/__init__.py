@@ -77,7 +77,7 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
 
 def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
     """Do what is planned; tell whether `b` is anywhere not finite, where the plan wants to know."""
-    words, flag = plan.words, np.zeros(1, np.int64)
+    words, flag = plan.words, plans.UNASKED
     if config.DISABLE_JIT:
         a, b, out = flat(a), flat(b), flat(out)
     if plan.placing:
@@ -87,13 +87,15 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
         canvas = new(plan.placing.size, a.dtype)
         share(plan.placing.kernel, plan.placing.words, a, a, canvas, plan.placing.units, macs)
         a = canvas
-    if plan.flag and config.DISABLE_JIT:
-        words = (*words[: plan.flag], flag, *words[plan.flag + 1 :])
-    elif plan.flag:
-        words = words.copy()
-        words[plan.flag] = address(flag)
+    if plan.flag:
+        flag = np.zeros(1, np.int64)
+        if config.DISABLE_JIT:
+            words = (*words[: plan.flag], flag, *words[plan.flag + 1 :])
+        else:
+            words = words.copy()
+            words[plan.flag] = address(flag)
     share(plan.kernel, words, a, b, out, plan.units, macs)
-    return bool(flag[0])
+    return bool(flag[0] > 0)
 
 
 def view(a: Array) -> View:

@@ -117,7 +117,7 @@ def share(
         return
     crew, threads = _crew, min(num_threads(), units, 1 + macs // WORTH_A_THREAD)
     function = kernel.address(out.dtype)
-    places = words.ctypes.data, address(a), address(b), address(out)
+    places = address(words), address(a), address(b), address(out)
     # Where another Python thread keeps the crew busy, the caller works alone.
     if threads <= 1 or not crew.lock.acquire(blocking=False):
         alone(function, *places, units)

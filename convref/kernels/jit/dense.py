@@ -58,7 +58,12 @@ def contract(words, a, b, out, start, stop):
             load(line, 0), load(line, 1), load(line, 2), load(line, 3),
         )  # fmt: skip
         group, lane, lanes, out_at = load(line, 4), load(line, 5), load(line, 6), load(line, 7)
-        m_begin, m_end, d_begin, d_end = load(line, 8), load(line, 9), load(line, 10), load(line, 11)
+        m_begin, m_end, d_begin, d_end = (
+            load(line, 8),
+            load(line, 9),
+            load(line, 10),
+            load(line, 11),
+        )
         vectors = -(-lanes // LANES)
         block = BLOCK if d_end - d_begin <= DEPTH else TALL_BLOCK
         b_at = group * b_group + lane * b_step

@@ -38,7 +38,9 @@ def dot_tile(height, width, a, rows, r_at, a_at, b, columns, c_at, b_at, stretch
 
 @overload(dot_tile)
 def _compiled(height, width, a, rows, r_at, a_at, b, columns, c_at, b_at, stretches, length, sums):
-    def vectors(height, width, a, rows, r_at, a_at, b, columns, c_at, b_at, stretches, length, sums):
+    def vectors(
+        height, width, a, rows, r_at, a_at, b, columns, c_at, b_at, stretches, length, sums
+    ):
         _dots(height, width, a, rows, r_at, a_at, b, columns, c_at, b_at, stretches, length, sums)
 
     def loops(height, width, a, rows, r_at, a_at, b, columns, c_at, b_at, stretches, length, sums):
@@ -57,7 +59,22 @@ def _compiled(height, width, a, rows, r_at, a_at, b, columns, c_at, b_at, stretc
 
 
 @intrinsic
-def _dots(typing_context, height, width, a, rows, r_at, a_at, b, columns, c_at, b_at, stretches, length, sums):
+def _dots(
+    typing_context,
+    height,
+    width,
+    a,
+    rows,
+    r_at,
+    a_at,
+    b,
+    columns,
+    c_at,
+    b_at,
+    stretches,
+    length,
+    sums,
+):
     i = types.int64
     signature = types.void(i, i, a, rows, i, a_at, b, columns, i, b_at, i, i, sums)
 
@@ -87,15 +104,16 @@ def _tile(
     LANES = vector_lanes(size)
     vector = ir.VectorType(context.get_data_type(dtype), LANES)
     a_data, rows, a_at, b_data, columns, b_at, sums = (
-        pointer(context, builder, signature, args, position)
-        for position in (2, 3, 5, 6, 7, 9, 12)
+        pointer(context, builder, signature, args, position) for position in (2, 3, 5, 6, 7, 9, 12)
     )
     r_at, c_at, stretches, length = (args[n] for n in (4, 8, 10, 11))
     partial = [cgutils.alloca_once(builder, vector) for _ in range(height * width)]
     for slot in partial:
         builder.store(ir.Constant(vector, None), slot)
 
-    def operands(data: ir.Value, firsts: ir.Value, first: ir.Value, count: int, at: ir.Value) -> Any:
+    def operands(
+        data: ir.Value, firsts: ir.Value, first: ir.Value, count: int, at: ir.Value
+    ) -> Any:
         """Addresses of the stretches of ``count`` rows."""
         numbers = [builder.add(first, index(number)) for number in range(count)]
         starts = [builder.load(builder.gep(firsts, [number])) for number in numbers]

@@ -161,9 +161,9 @@ def _compile_copy(function: Callable[..., None], step: int) -> None:
             loop = cgutils.for_range_slice(builder, index(0), args[4], index(LANES), index)
             with loop as (i, _):
                 parts = [read(i, part) for part in range(step)]
-                value = parts[0] if step == 1 else shuffled(
-                    builder, *parts, [step * lane for lane in range(LANES)]
-                )
+                value = parts[0]
+                if step == 2:
+                    value = shuffled(builder, *parts, order=[2 * lane for lane in range(LANES)])
                 to = builder.bitcast(builder.gep(into, [i]), vector.as_pointer())
                 builder.store(value, to, align=size)
             return context.get_dummy_value()
@@ -231,9 +231,7 @@ def _transpose_vectors(typing_context, source, at, pitch, target, to, to_pitch):
             order = [start + lane // 2 + lane % 2 * LANES for lane in range(LANES)]
             return shuffled(builder, a, b, order)
 
-        rows = [
-            builder.load(address(0, args[1], args[2], row), align=size) for row in range(LANES)
-        ]
+        rows = [builder.load(address(0, args[1], args[2], row), align=size) for row in range(LANES)]
         half = LANES // 2
         for _ in range(LANES.bit_length() - 1):
             rows = [

@@ -27,8 +27,9 @@ PLACE, PLACE_LAST, SCATTER = Kernel(move.place_all), Kernel(move.place_last), Ke
 
 FEW = 8
 """Channels of a group up to which a tile of them stays too empty: then positions fill the lanes."""
-SCRATCH = 1 << 16
-"""Numbers of a group's canvases that a unit may place in a scratch array of its own."""
+SCRATCH, SMALL = 1 << 16, 1 << 12
+"""Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
+one unit may place for all others."""
 ROWS_PER_UNIT = 120
 """Rows that must share a packed panel for its packing not to count."""
 PIECE, PIECES = 2 * dense.DEPTH, 16
@@ -88,7 +89,8 @@ def choose(lanes: int, seen: View, cells: int, units: int) -> tuple[str, str]:
     if lanes > FEW:
         return "dense", f"{lanes} channels of a group fill the lanes of a tile"
     few = f"{lanes} channels of a group would leave lanes empty, so positions fill them"
-    if seen.channels * cells <= SCRATCH and (units > 1 or seen.last):
+    size = seen.channels * cells
+    if size <= SCRATCH and (units > 1 or seen.last or size <= SMALL):
         return "thin, in scratch", f"{few}; the canvas of a group is small enough to stay in cache"
     if seen.last:
         return "dense", "positions can't fill the lanes, for channels lie side by side"

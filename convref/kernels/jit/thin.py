@@ -115,7 +115,9 @@ def strip(
                 count = min(min(load(ends, following), p_end) - following, width - first)
                 for r in range(height):
                     to = out_at + (lane + r) * out_step
-                    emit(sums, r * width + first, out, to, places, following, count, p_end, together)
+                    emit(
+                        sums, r * width + first, out, to, places, following, count, p_end, together
+                    )
                 following += count
         p = following
 
