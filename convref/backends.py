@@ -1,4 +1,10 @@
-"""The choice of back end: by argument, by context, by environment, or the default."""
+"""The choice of back end: by argument, by context, by environment, or the default.
+
+Three of them are interchangeable: they take every dtype and every number, sum integers exactly, and
+take NaN and infinity just where the windows do. `fft` is not one of those: an error, or a NaN, in
+one number spreads over all outputs. So it computes only where it is named, and refuses what it
+would spoil.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,7 +26,10 @@ MODULES = {
     "naive": "convref.kernels.naive",
     "numpy": "convref.kernels.im2col",
     "numba": "convref.kernels.jit",
+    "fft": "convref.kernels.fft",
 }
+OPT_IN = ("fft",)
+"""Those that must be named, and that are not interchangeable with the others."""
 
 _chosen: ContextVar[str | None] = ContextVar("backend", default=None)
 
@@ -37,12 +46,15 @@ class Kernels(Protocol):
 
 
 def backends() -> tuple[str, ...]:
-    """Names of the back ends that work here, the slowest first.
+    """Names of the interchangeable back ends that work here, the slowest first.
+
+    The last is the default. Besides them there is "fft", for large kernels.
 
     >>> backends()
     ('naive', 'numpy', 'numba')
     """
-    return tuple(name for name in MODULES if name != "numba" or _has_numba())
+    missing = () if _has_numba() else ("numba",)
+    return tuple(name for name in MODULES if name not in OPT_IN + missing)
 
 
 @verb
@@ -79,12 +91,43 @@ def backend_name(name: str | None = None) -> str:
     return backends()[-1]
 
 
-def kernels(name: str | None, dtype: np.dtype[Any]) -> Kernels:
-    """The module of a back end that sums in ``dtype``, imported when it is first asked for."""
+def kernels(
+    name: str | None,
+    total: np.dtype[Any],
+    result: np.dtype[Any] | None = None,
+    **operands: NDArray[Any],
+) -> Kernels:
+    """The module of a back end, imported when it is first asked for.
+
+    It is to sum ``operands`` in ``total`` and round to ``result``; raises DtypeError or WordError
+    where it can't.
+    """
     chosen = backend_name(name)
-    if chosen == "numba" and dtype in WIDE:
-        raise DtypeError(f"the back end 'numba' can't sum in {dtype}", "use 'numpy'")
+    if chosen == "numba" and total in WIDE:
+        raise DtypeError(f"the back end 'numba' can't sum in {total}", "use 'numpy'")
+    if chosen == "fft":
+        _check_spectra(total, result or total, operands)
     return _load(chosen)
+
+
+def _check_spectra(
+    total: np.dtype[Any], result: np.dtype[Any], operands: dict[str, NDArray[Any]]
+) -> None:
+    """Check that the numbers are none that a transform would spoil."""
+    others = f"use one of {', '.join(map(repr, backends()))}"
+    for dtype in (total, result):
+        if dtype.kind in "biu":
+            raise DtypeError(
+                f"the back end 'fft' rounds, so it can't convolve integers (here {dtype})",
+                f"{others}, or convert to float64",
+            )
+    for name, operand in operands.items():
+        if not np.isfinite(operand).all():
+            raise WordError(
+                f"the back end 'fft' can't convolve NaN or infinity, which would spread to every "
+                f"output, and `{name}` holds some (as {total})",
+                others,
+            )
 
 
 @verb
@@ -108,7 +151,7 @@ def _checked(name: object, source: str) -> str:
     if known not in MODULES:
         raise WordError(
             f"`{source}` (={name!r}) is not a back end",
-            f"use one of {', '.join(map(repr, backends()))}",
+            f"use one of {', '.join(map(repr, backends() + OPT_IN))}",
         )
     if known == "numba" and not _has_numba():
         raise MissingExtraError(

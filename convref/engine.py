@@ -54,9 +54,8 @@ def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Opt
     target = workspace(result, total)
     y = fold(target, spec)
     with using_threads(options.threads), np.errstate(all="ignore"):
-        kernels(options.backend, total).forward(
-            fold(contiguous(x, total), spec), fold_w(w, spec, total), y, geometry
-        )
+        x, w = fold(contiguous(x, total), spec), fold_w(w, spec, total)
+        kernels(options.backend, total, dtype, x=x, w=w).forward(x, w, y, geometry)
         add_bias(y, bias)
         return restore(target, result)
 
@@ -87,9 +86,9 @@ def input_grad(
     target = workspace(result, total)
     x = fold(target, spec)
     with using_threads(options.threads), np.errstate(all="ignore"):
-        kernels(options.backend, total).input_grad(
-            x, fold_w(w, spec, total), fold(contiguous(dy, total), spec), geometry
-        )
+        y, w = fold(contiguous(dy, total), spec), fold_w(w, spec, total)
+        operands = {name: y, "w": w}
+        kernels(options.backend, total, dtype, **operands).input_grad(x, w, y, geometry)
         add_bias(x, bias)
         return restore(target, result)
 
@@ -116,12 +115,9 @@ def weight_grad(
     check_canvas(lead, channels, geometry, total)
     target = workspace(result, total)
     with using_threads(options.threads), np.errstate(all="ignore"):
-        kernels(options.backend, total).weight_grad(
-            fold(contiguous(x, total), spec),
-            fold_w(target, spec, total),
-            fold(contiguous(dy, total), spec),
-            geometry,
-        )
+        x, y = fold(contiguous(x, total), spec), fold(contiguous(dy, total), spec)
+        w = fold_w(target, spec, total)
+        kernels(options.backend, total, dtype, x=x, dy=y).weight_grad(x, w, y, geometry)
         return restore(target, result)
 
 

@@ -19,7 +19,7 @@ ORDER = (
     ("threads", "padding"),
     ("spec",),
     ("geometry",),
-    ("phases",),
+    ("phases", "blocks"),
     ("kernels",),
     ("backends", "checks"),
     ("engine",),

@@ -107,10 +107,9 @@ def view(a: Array) -> View:
 def strides(a: Array) -> tuple[int, ...]:
     """Strides in numbers, as of an array with no axis of length 1."""
     if a.flags.c_contiguous:
-        _, G, C, I = a.shape
-        return G * C * I, C * I, I, 1
-    size = a.itemsize
-    return tuple(stride // size for stride in a.strides)
+        _, G, C, size = a.shape
+        return G * C * size, C * size, size, 1
+    return tuple(stride // a.itemsize for stride in a.strides)
 
 
 def flat(a: Array) -> Array:

@@ -1,14 +1,14 @@
 """One shared crew of threads, for kernels that run without Python.
 
-The caller writes what is to be done on a board and works on it; so do helpers, who watch the board.
+The caller writes what is to be done on a board, and works; so do helpers, who watch the board.
 Units of work are taken in chunks, by counting up a number on the board, so nobody waits for anybody
-but at the end. Each unit is computed by one thread, in an order that does not depend on which thread
-it is: results have the same bits for every number of threads.
+but at the end. Each unit is computed by one thread, in an order that does not depend on which
+thread it is: results have the same bits for every number of threads.
 
 Waking a sleeping thread can cost more than a small convolution takes, and so can waiting for the
 interpreter lock: above all on virtual machines. So a helper holds no lock while it watches, and
-sleeps only after it has watched in vain for about a millisecond. When it is woken it keeps away from
-the processor that the caller is on, for some systems leave it there.
+sleeps only after it has watched in vain for about a millisecond. When it is woken it keeps away
+from the processor that the caller is on, for some systems leave it there.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ Array = NDArray[Any]
 
 WORTH_A_THREAD = 100_000
 """Multiply-adds that take about as long as it takes another thread to begin."""
-CHUNKS_PER_THREAD = 4
+CHUNKS_PER_THREAD = 8
 """Enough for threads to finish together on a busy machine, few enough to cost nothing."""
 PATIENCE = 300_000
 """How often a helper looks at the board before it sleeps."""

@@ -2,7 +2,8 @@
 
 All three operators have one form:
 
-    out[places[m] + lane * out_step] = sum over d of  a[rows[m] + steps[d]] * b[b_steps[d] + lane * b_step]
+    out[places[m] + lane * out_step] = sum over d of
+        a[rows[m] + steps[d]] * b[b_steps[d] + lane * b_step]
 
 | operator    | a, in place  | rows m       | b, packed | lanes   | depth d      |
 | ----------- | ------------ | ------------ | --------- | ------- | ------------ |
@@ -23,10 +24,10 @@ from convref.kernels.jit.micro import VECTORS, high_tile
 from convref.kernels.jit.move import pack, unpack
 from convref.kernels.jit.vectors import lanes_of
 
-DEPTH = 1024
+DEPTH = 2048
 """Numbers summed from one panel: with the sums of a block it fills half of a small L2 cache."""
-BLOCK, TALL_BLOCK = 120, 480
-"""Rows whose sums are held at a time; more of them where each needs several panels."""
+BLOCK, TALL_BLOCK = 160, 480
+"""Most rows whose sums are held at a time; more of them where each needs several panels."""
 MOST_ROWS = 12
 """Rows of the highest tile."""
 UNIT = 12
@@ -34,7 +35,7 @@ UNIT = 12
 
 
 def contract(words, a, b, out, start, stop):
-    """Units: phase, group, tile of lanes, block of rows, piece of depth; words as in plans.Dense."""
+    """Units: phase, group, block of rows, piece of depth, tile of lanes; words as in plans."""
     all_rows, all_steps, all_b, all_places = (
         word(words, 0), word(words, 1), word(words, 2), word(words, 3),
     )  # fmt: skip
@@ -42,15 +43,16 @@ def contract(words, a, b, out, start, stop):
     a_group, a_row, a_step = load(words, 7), load(words, 8), load(words, 9)
     b_group, b_outer, b_step = load(words, 10), load(words, 11), load(words, 12)
     out_group, out_row, out_step = load(words, 13), load(words, 14), load(words, 15)
-    LANES = lanes_of(out)
+    deepest, block = load(words, 16), load(words, 17)
+    LANES, most = lanes_of(out), min(deepest, DEPTH)
     WIDTH = VECTORS * LANES
-    panel_, sums_ = zeros_like(out, DEPTH * WIDTH), zeros_like(out, TALL_BLOCK * WIDTH)
-    offsets = np.empty(4 * (DEPTH + MOST_ROWS), np.int64)
+    panel_, sums_ = zeros_like(out, most * WIDTH), zeros_like(out, (block + MOST_ROWS) * WIDTH)
+    offsets = np.empty(2 * (block + 2 * MOST_ROWS) + 2 * most, np.int64)
     panel, sums, a_rows = data(panel_), data(sums_), data(offsets)
-    targets = shifted(a_rows, DEPTH + MOST_ROWS)
-    a_steps = shifted(targets, DEPTH + MOST_ROWS)
-    panel_rows = shifted(a_steps, DEPTH + MOST_ROWS)
-    for d in range(DEPTH):
+    targets = shifted(a_rows, block + 2 * MOST_ROWS)
+    a_steps = shifted(targets, block + 2 * MOST_ROWS)
+    panel_rows = shifted(a_steps, most)
+    for d in range(most):
         store(panel_rows, d, d * WIDTH)
     for unit in range(start, stop):
         line = shifted(units, unit * UNIT)
@@ -65,17 +67,16 @@ def contract(words, a, b, out, start, stop):
             load(line, 11),
         )
         vectors = -(-lanes // LANES)
-        block = BLOCK if d_end - d_begin <= DEPTH else TALL_BLOCK
         b_at = group * b_group + lane * b_step
         at = out_at + group * out_group + lane * out_step
         for m in range(m_begin, m_end, block):
             count = min(block, m_end - m)
             spread(group * a_group, a_row, all_rows, row_at, row_count, m, count, a_rows)
-            for r in range(count, -(-count // height) * height):
+            for r in range(count, count + 2 * MOST_ROWS):
                 store(a_rows, r, load(a_rows, count - 1))
             for d in range(d_begin, max(d_end, d_begin + 1), DEPTH):
                 depth = min(DEPTH, d_end - d)
-                if m == m_begin or d_end - d_begin > DEPTH:
+                if m == m_begin or deepest > DEPTH:
                     spread(b_at, b_outer, all_b, step_at, step_count, d, depth, a_steps)
                     pack(b, a_steps, b_step, depth, lanes, panel, WIDTH)
                     if load(broken, 0) >= 0 and not finite(panel, depth * WIDTH):
@@ -94,12 +95,12 @@ def contract(words, a, b, out, start, stop):
 @njit(nogil=True, cache=True, fastmath=False)
 def spread(at, outer_step, inner, inner_at, inner_count, begin, count, offsets):
     """Offsets of ``count`` indices (outer, inner) from ``begin`` on, the inner one the faster."""
-    outer, i = begin // max(1, inner_count), begin % max(1, inner_count)
-    for j in range(count):
-        store(offsets, j, at + outer * outer_step + load(inner, inner_at + i))
-        i += 1
-        if i == inner_count:
-            outer, i = outer + 1, 0
+    done, outer, i = 0, begin // max(1, inner_count), begin % max(1, inner_count)
+    while done < count:
+        some, first = min(count - done, inner_count - i), at + outer * outer_step
+        for j in range(some):
+            store(offsets, done + j, first + load(inner, inner_at + i + j))
+        done, outer, i = done + some, outer + 1, 0
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc"})

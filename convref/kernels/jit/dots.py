@@ -1,6 +1,7 @@
 """Dot products along stretches of neighbours, for sums over positions.
 
-    sums[r * width + j] = sum over q, i of  a[rows[r_at + r] + a_at[q] + i] * b[columns[c_at + j] + b_at[q] + i]
+    sums[r * width + j] = sum over q, i of
+        a[rows[r_at + r] + a_at[q] + i] * b[columns[c_at + j] + b_at[q] + i]
 
 for i below ``length``. Each sum is kept as a vector of partial sums, which are added up at the end;
 the numbers that don't fill a vector are read under a mask, so that nothing beyond them is touched.

@@ -30,6 +30,7 @@ from convref.kernels.jit.vectors import (
     broadcast,
     in_this_order,
     multiply_add,
+    prefetch,
     vector_bytes,
     vector_lanes,
 )
@@ -56,7 +57,7 @@ WIDE = (
 def high_tile(
     height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
 ):  # fmt: skip
-    """Add to (or with ``fresh`` fill) a tile of HIGH: the equation above, as it runs without JIT."""
+    """Add to (with ``fresh`` fill) a tile of HIGH: the equation above, as it runs without JIT."""
     lanes = vectors * vector_lanes(out.itemsize)
     for r in range(height):
         for lane in range(lanes):
@@ -70,7 +71,7 @@ def high_tile(
 def wide_tile(
     height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
 ):  # fmt: skip
-    """Add to (or with ``fresh`` fill) a tile of WIDE."""
+    """Add to (with ``fresh`` fill) a tile of WIDE."""
     high_tile(
         height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
     )  # fmt: skip
@@ -172,6 +173,11 @@ def _tile(
         a_rows.append(builder.gep(a_data, [offset]))
         out_vectors += vectors_at(builder.gep(out_base, [builder.mul(pitch, index(r))]))
 
+    a_next = []
+    for r in (height, 2 * height - 1):
+        offset = builder.load(builder.gep(rows_data, [builder.add(r_at, index(r))]))
+        a_next.append(builder.gep(a_data, [offset]))
+
     zeros = [ir.Constant(vector, None)] * (height * vectors)
     with builder.if_else(fresh) as (then, otherwise):
         with then:
@@ -192,6 +198,8 @@ def _tile(
     b_step = builder.load(builder.gep(b_steps_data, [d]))
     b_vectors = load_all(vectors_at(builder.gep(b_base, [b_step])))
     a_step = builder.load(builder.gep(a_steps_data, [d]))
+    for row in a_next:
+        prefetch(builder, builder.gep(row, [a_step]))
     after: list[ir.Value] = []
     for r in range(height):
         number = builder.load(builder.gep(a_rows[r], [a_step]))

@@ -1,8 +1,8 @@
 """Moving numbers to where the micro-kernels can stream them, and their results back.
 
-A *panel* holds a matrix with its lanes side by side: ``panel[i * pitch + lane]``. Elsewhere the same
-element lies at ``offsets[i] + lane * step``. Where either side goes by ones, whole vectors move;
-where the two go across each other, square blocks are transposed in registers.
+A *panel* holds a matrix with its lanes side by side: ``panel[i * pitch + lane]``. Elsewhere the
+same element lies at ``offsets[i] + lane * step``. Where either side goes by ones, whole vectors
+move; where the two go across each other, square blocks are transposed in registers.
 """
 
 from collections.abc import Callable
@@ -160,10 +160,10 @@ def _compile_copy(function: Callable[..., None], step: int) -> None:
 
             loop = cgutils.for_range_slice(builder, index(0), args[4], index(LANES), index)
             with loop as (i, _):
-                parts = [read(i, part) for part in range(step)]
-                value = parts[0]
+                value = read(i, 0)
                 if step == 2:
-                    value = shuffled(builder, *parts, order=[2 * lane for lane in range(LANES)])
+                    evens = [2 * lane for lane in range(LANES)]
+                    value = shuffled(builder, value, read(i, 1), evens)
                 to = builder.bitcast(builder.gep(into, [i]), vector.as_pointer())
                 builder.store(value, to, align=size)
             return context.get_dummy_value()

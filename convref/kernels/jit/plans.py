@@ -6,7 +6,7 @@ then only follow: offsets, strides, and a line of integers for each unit of work
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import prod
+from math import lcm, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,7 +73,7 @@ class Plan(NamedTuple):
     words: Any
     units: int
     flag: int
-    """Which word is the address of the flag for weights that are not finite; 0 if none is needed."""
+    """Which word is the address of the flag for weights that are not finite; 0 for none."""
     pieces: int
     """Into how many partial sums the result is cut."""
     kept: tuple[Offsets, ...]
@@ -178,7 +178,11 @@ def _dense(
     pieces: int = 1,
 ) -> Plan:
     """A plan for dense.contract; lists are those of rows, steps, steps of b, and places."""
-    words = listed(*lists, units, height, UNASKED, *strides)
+    deepest = int((units[:, 11] - units[:, 10]).max(initial=0))
+    # Rows are computed by tiles and moved by squares of a vector's lanes: whole ones of both.
+    both = lcm(height, vector_lanes(4))
+    block = both * ((dense.BLOCK if deepest <= dense.DEPTH else dense.TALL_BLOCK) // both)
+    words = listed(*lists, units, height, UNASKED, *strides, deepest, block)
     return Plan(placing, DENSE, words, len(units), 6 * flag, pieces, (*lists, units))
 
 
@@ -271,7 +275,7 @@ def whole(cells: int) -> Placement:
 
 
 def best_height(rows: int) -> int:
-    """The height of tiles that covers the rows in the fewest cycles, with half of one for a tile."""
+    """The height of tiles that covers the rows in the fewest cycles, and half of one a tile."""
     return min(HEIGHTS, key=lambda height: ceil(rows, height) * (max(height, 4) + 0.5))
 
 

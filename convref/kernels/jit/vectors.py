@@ -1,7 +1,6 @@
 """What the kernels share: the host's vectors, and pieces of LLVM code that work on them."""
 
 from functools import cache
-from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
@@ -41,6 +40,16 @@ def broadcast(builder: ir.IRBuilder, number: ir.Value, vector: ir.VectorType) ->
     first = builder.insert_element(undefined, number, ir.IntType(32)(0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
     return builder.shuffle_vector(first, undefined, lanes)
+
+
+def prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
+    """Ask for the line of memory at an address, which need not be valid."""
+    byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]), "llvm.prefetch.p0"
+    )
+    # To be read, soon and often, as data.
+    builder.call(function, [builder.bitcast(address, byte), flag(0), flag(3), flag(1)])
 
 
 def in_this_order(builder: ir.IRBuilder, values: list[ir.Value]) -> list[ir.Value]:
