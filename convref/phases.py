@@ -111,7 +111,7 @@ def transposed(geometry: Geometry) -> Transposed:
         size = (axis.canvas - 1) // stride + 1 + margin
         seen.append(Axis(axis.output, 1, 1, 1, 1, margin, size - margin - axis.output))
         positions = np.arange(axis.size)
-        cells = positions * axis.input_dilation + axis.lo
+        cells = positions * (axis.input_dilation if axis.size > 1 else 1) + axis.lo
         inside = (cells >= 0) & (cells < axis.canvas)
         along: list[Phase] = []
         for phase in range(stride):

@@ -286,9 +286,9 @@ def test_every_dtype(dtype: str, operator: str, kernel: str, last: Layouts) -> N
 def test_more_depth_and_rows_than_one_block(
     dtype: str, operator: str, kernel: str, last: Layouts
 ) -> None:
-    geometry = Geometry.of(dense.DEPTH // 2 + 300, dense.DEPTH // 4 + 1)
+    taps, positions = dense.DEPTH // 4, dense.DEPTH // 2 + 10
+    geometry = Geometry.of(positions + taps - 1, taps)
     case = Case(geometry, 5, 5, dtype, batch=2, groups=2)
-    taps, positions = len(geometry.taps), len(geometry.origins)
     depth = min(case.channels * taps, case.filters * taps, case.batch * positions)
     rows = min(case.batch * positions, case.channels * taps)
     assert depth > dense.DEPTH

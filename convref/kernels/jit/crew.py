@@ -63,7 +63,7 @@ class Kernel:
 def listed(*items: int | Array) -> Any:
     """Integers, and the addresses of arrays that somebody keeps, as the words of a kernel."""
     if config.DISABLE_JIT:
-        return items
+        return tuple(i.ravel() if isinstance(i, np.ndarray) else i for i in items)
     return np.array([address(i) if isinstance(i, np.ndarray) else i for i in items], np.int64)
 
 
