@@ -82,8 +82,9 @@ class Axis:
             i = i % self.spread
         elif mode == "reflect":  # a wave of period 2 * last; one position alone repeats
             i = last - abs(last - i % max(1, 2 * last))
-        shown = (i >= 0) & (i <= last) & (i % self.input_dilation == 0)
-        return np.where(shown, i // self.input_dilation, -1)
+        step = self.input_dilation if self.size > 1 else 1  # if not taken, perhaps beyond 64 bits
+        shown = (i >= 0) & (i <= last) & (i % step == 0)
+        return np.where(shown, i // step, -1)
 
 
 def spread(count: int, step: int) -> int:

@@ -11,8 +11,9 @@ from messages import refused
 
 import convref
 from convref import MissingExtraError, WordError
-from convref.kernels import im2col, naive
+from convref.kernels import fft, im2col, naive
 
+KNOWN = "use one of 'naive', 'numpy', 'numba', 'fft'"
 choice = import_module("convref.backends")  # as an attribute of convref, the function hides it
 
 
@@ -77,6 +78,7 @@ def test_modules() -> None:
     single = np.dtype(np.float32)
     assert choice.kernels("naive", single) is naive
     assert choice.kernels("NUMPY", single) is im2col
+    assert choice.kernels("fft", single) is fft
     for name in convref.backends():
         for operator in ("forward", "input_grad", "weight_grad"):
             assert callable(getattr(choice.kernels(name, single), operator))
@@ -96,13 +98,13 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch, no_environment: None) ->
 
 @pytest.mark.parametrize("name", ["torch", "", 3])
 def test_unknown(name: Any) -> None:
-    message = f"conv: `backend` (={name!r}) is not a back end; use one of 'naive', 'numpy', 'numba'"
+    message = f"conv: `backend` (={name!r}) is not a back end; {KNOWN}"
     with refused(WordError, message):
         compute(name)
 
 
 def test_unknown_in_the_context_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    tail = "(='torch') is not a back end; use one of 'naive', 'numpy', 'numba'"
+    tail = f"(='torch') is not a back end; {KNOWN}"
     with refused(WordError, f"using_backend: `name` {tail}"), convref.using_backend("torch"):
         pass
     monkeypatch.setenv("CONVREF_BACKEND", "torch")

@@ -85,6 +85,7 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
         # Channels_last rows are laid into zeros; other canvases are cleared channel by channel.
         new = np.zeros if plan.placing.kernel is plans.PLACE_LAST else np.empty
         canvas = new(plan.placing.size, a.dtype)
+        canvas[canvas.size - plan.placing.slack :] = 0
         share(plan.placing.kernel, plan.placing.words, a, a, canvas, plan.placing.units, macs)
         a = canvas
     if plan.flag:
@@ -123,11 +124,11 @@ def warmup() -> None:
         for channels in (1, 16):
             geometry = Geometry.of(40, 3, padding=1)
             x, w = np.ones((2, 1, channels, 40), dtype), np.ones((1, channels, channels, 3), dtype)
-            w[0, 0, 0, 0] = np.inf
-            for operator in (forward, weight_grad, input_grad):
+            by_last = np.ones((2, 40, 1, channels), dtype).transpose(0, 2, 3, 1)
+            for operator in (weight_grad, forward, input_grad):
                 operator(x, w, np.ones_like(x), geometry)
-                by_last = np.ones((2, 40, 1, channels), dtype).transpose(0, 2, 3, 1)
                 operator(by_last, w, by_last.copy(), geometry)
+                w[0, 0, 0, 0] = np.inf
 
 
 def facts() -> dict[str, str]:

@@ -36,7 +36,7 @@ from convref.kernels.jit.vectors import (
 )
 
 VECTORS = 2
-"""Vectors in a row of a high tile."""
+"""Vectors in a row of a high tile and of one of pairs."""
 
 
 SCARCE = vector_bytes() == 32
@@ -47,11 +47,14 @@ FULL = 4 if SCARCE else 8
 """Vectors in a row of the wide tiles of one or two rows; half as many with three or four."""
 TALLEST = 4
 """Rows of the highest wide tile."""
+PAIR_HEIGHT = 4
+"""Rows of the highest tile of pairs."""
 HIGH = tuple((rows, vectors) for rows in HEIGHTS for vectors in (VECTORS, 1))
 WIDE = (
     *((rows, vectors) for rows in (1, 2) for vectors in (FULL, FULL // 2, FULL // 4)),
     *((rows, vectors) for rows in (3, 4) for vectors in (FULL // 2, FULL // 4)),
 )
+PAIRS = tuple((rows, vectors) for rows in (PAIR_HEIGHT, 1) for vectors in (VECTORS, 1))
 
 
 def high_tile(
@@ -77,8 +80,30 @@ def wide_tile(
     )  # fmt: skip
 
 
-def _compile(function: Callable[..., None], shapes: tuple[tuple[int, int], ...]) -> None:
-    """Let Numba compile calls of a tile to vectors, or for complex numbers to loops."""
+def pair_tile(
+    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+):  # fmt: skip
+    """A tile of PAIRS: as the others, but of `a` too each lane has a number of its own."""
+    for r in range(height):
+        for lane in range(vectors * vector_lanes(out.itemsize)):
+            at = out_at + r * pitch + lane
+            total = out.dtype.type(0) if fresh else out[at]
+            for d in range(depth):
+                total += a[rows[r_at + r] + a_steps[d] + lane] * b[b_at + b_steps[d] + lane]
+            out[at] = total
+
+
+def _compile(
+    function: Callable[..., None],
+    shapes: tuple[tuple[int, int], ...],
+    paired: int = 0,
+    ahead: bool = True,
+) -> None:
+    """Let Numba compile calls of a tile to vectors, or for complex numbers to loops.
+
+    With ``ahead`` the tile asks memory for what the next one will read of `a`, through the entries
+    of ``rows`` that follow its own: up to twice its height.
+    """
 
     @intrinsic
     def product(
@@ -89,7 +114,7 @@ def _compile(function: Callable[..., None], shapes: tuple[tuple[int, int], ...])
         signature = types.void(i, i, a, rows, i, a_steps, b, i, b_steps, i, out, i, i, fresh)
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            _choose(context, builder, signature, args, shapes)
+            _choose(context, builder, signature, args, shapes, paired, ahead)
             return context.get_dummy_value()
 
         return signature, generate
@@ -120,7 +145,7 @@ def _compile(function: Callable[..., None], shapes: tuple[tuple[int, int], ...])
                         store(out, at, 0)
                     total = load(out, at)
                     for d in range(depth):
-                        left = load(a, load(rows, r_at + r) + load(a_steps, d))
+                        left = load(a, load(rows, r_at + r) + load(a_steps, d) + paired * lane)
                         total += left * load(b, b_at + load(b_steps, d) + lane)
                     store(out, at, total)
 
@@ -128,10 +153,14 @@ def _compile(function: Callable[..., None], shapes: tuple[tuple[int, int], ...])
 
 
 _compile(high_tile, HIGH)
-_compile(wide_tile, WIDE)
+_compile(wide_tile, WIDE, ahead=False)
+_compile(pair_tile, PAIRS, paired=1)
 
 
-def _choose(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, shapes: Any) -> None:
+def _choose(
+    context: Any, builder: ir.IRBuilder, signature: Any, args: Any, shapes: Any, paired: int,
+    ahead: bool,
+) -> None:  # fmt: skip
     """A branch to the code of the tile that is asked for."""
     index = ir.IntType(64)
     wanted = builder.add(builder.mul(args[0], index(100)), args[1])
@@ -141,14 +170,15 @@ def _choose(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, shap
         block = builder.append_basic_block(f"tile{height}x{vectors}")
         switch.add_case(index(100 * height + vectors), block)
         builder.position_at_end(block)
-        _tile(context, builder, signature, args, height, vectors)
+        _tile(context, builder, signature, args, height, vectors, paired, ahead)
         builder.branch(done)
     builder.position_at_end(done)
 
 
 def _tile(
-    context: Any, builder: ir.IRBuilder, signature: Any, args: Any, height: int, vectors: int
-) -> None:
+    context: Any, builder: ir.IRBuilder, signature: Any, args: Any, height: int, vectors: int,
+    paired: int, ahead: bool,
+) -> None:  # fmt: skip
     """The product of one tile as LLVM vector code, with all its sums in registers."""
     dtype = signature.args[2].dtype
     size, index = dtype.bitwidth // 8, ir.IntType(64)
@@ -174,7 +204,7 @@ def _tile(
         out_vectors += vectors_at(builder.gep(out_base, [builder.mul(pitch, index(r))]))
 
     a_next = []
-    for r in (height, 2 * height - 1):
+    for r in (height, 2 * height - 1) if ahead else ():
         offset = builder.load(builder.gep(rows_data, [builder.add(r_at, index(r))]))
         a_next.append(builder.gep(a_data, [offset]))
 
@@ -202,12 +232,15 @@ def _tile(
         prefetch(builder, builder.gep(row, [a_step]))
     after: list[ir.Value] = []
     for r in range(height):
-        number = builder.load(builder.gep(a_rows[r], [a_step]))
-        factor = broadcast(builder, number, vector)
+        place = builder.gep(a_rows[r], [a_step])
+        if paired:
+            factors = load_all(vectors_at(place))
+        else:
+            factors = [broadcast(builder, builder.load(place), vector)] * vectors
         row = running[r * vectors : (r + 1) * vectors]
         products = [
             multiply_add(builder, factor, b_vector, total)
-            for b_vector, total in zip(b_vectors, row, strict=True)
+            for factor, b_vector, total in zip(factors, b_vectors, row, strict=True)
         ]
         after += in_this_order(builder, products) if height > 2 else products
     following = builder.add(d, index(1))

@@ -77,8 +77,12 @@ def pack(source, offsets, step, count, lanes, panel, pitch):
     """``panel[i * pitch + lane] = source[offsets[i] + lane * step]``."""
     LANES = lanes_of(panel)
     if step == 1:
+        whole = lanes // LANES * LANES
         for i in range(count):
-            copy(source, load(offsets, i), panel, i * pitch, lanes)
+            first = load(offsets, i)
+            copy_vectors(source, first, panel, i * pitch, whole)
+            for lane in range(whole, lanes):
+                store(panel, i * pitch + lane, load(source, first + lane))
         return
     for i in range(0, count, LANES):
         block = min(LANES, count - i)
@@ -97,8 +101,12 @@ def unpack(panel, pitch, target, offsets, step, count, lanes):
     """``target[offsets[i] + lane * step] = panel[i * pitch + lane]``."""
     LANES = lanes_of(panel)
     if step == 1:
+        whole = lanes // LANES * LANES
         for i in range(count):
-            copy(panel, i * pitch, target, load(offsets, i), lanes)
+            first = load(offsets, i)
+            copy_vectors(panel, i * pitch, target, first, whole)
+            for lane in range(whole, lanes):
+                store(target, first + lane, load(panel, i * pitch + lane))
         return
     for i in range(0, count, LANES):
         block = min(LANES, count - i)
@@ -116,9 +124,14 @@ def unpack(panel, pitch, target, offsets, step, count, lanes):
 def copy(source, at, target, to, count):
     """``target[to + i] = source[at + i]``."""
     whole = count // lanes_of(source) * lanes_of(source)
-    copy_padded(source, at, target, to, whole)
+    copy_vectors(source, at, target, to, whole)
     for i in range(whole, count):
         store(target, to + i, load(source, at + i))
+
+
+def copy_vectors(source, at, target, to, count):
+    """`copy` of a whole number of vectors."""
+    target[to : to + count] = source[at : at + count]
 
 
 def copy_padded(source, at, target, to, count):
@@ -135,8 +148,8 @@ def copy_second_padded(source, at, target, to, count):
     target[to : to + count] = source[at : at + 2 * count - 1 : 2]
 
 
-def _compile_copy(function: Callable[..., None], step: int) -> None:
-    """Let Numba compile a padded copy of every step-th number to whole vectors."""
+def _compile_copy(function: Callable[..., None], step: int, padded: bool = True) -> None:
+    """Let Numba compile a copy of every step-th number to whole vectors."""
 
     @intrinsic
     def vectors(typing_context, source, at, target, to, count):
@@ -155,6 +168,9 @@ def _compile_copy(function: Callable[..., None], step: int) -> None:
 
             def read(i: ir.Value, part: int) -> ir.Value:
                 at = builder.add(builder.mul(i, index(step)), index(part * LANES))
+                if not padded:
+                    place = builder.bitcast(builder.gep(first, [at]), vector.as_pointer())
+                    return builder.load(place, align=size)
                 mask = below(builder, builder.sub(reach, at), LANES)
                 return masked_load(builder, builder.gep(first, [at]), vector, mask, size)
 
@@ -186,6 +202,7 @@ def _compile_copy(function: Callable[..., None], step: int) -> None:
         return by_numbers if isinstance(source.dtype, types.Complex) else by_vectors
 
 
+_compile_copy(copy_vectors, 1, padded=False)
 _compile_copy(copy_padded, 1)
 _compile_copy(copy_second_padded, 2)
 

@@ -62,6 +62,10 @@ class Placing(NamedTuple):
     units: int
     size: int
     """Numbers of the canvas."""
+    slack: int
+    """Those beyond its last cell, which a wide tile may read."""
+    kept: tuple[Offsets, ...]
+    """The arrays that the words point to."""
 
 
 class Plan(NamedTuple):
@@ -253,9 +257,10 @@ def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | No
     size, lists = a.samples * channels * placement.cells, placement[1:]
     first = placement.cells, rows, len(placement.runs), *lists, channels, a.strides[0]
     if a.last:
-        return Placing(PLACE_LAST, listed(*first), a.samples * rows, size)
+        return Placing(PLACE_LAST, listed(*first), a.samples * rows, size, 0, lists)
     words = listed(*first, a.strides[2], a.strides[3])
-    return Placing(PLACE, words, a.samples * channels, size + FULL * vector_lanes(itemsize))
+    slack = FULL * vector_lanes(itemsize)
+    return Placing(PLACE, words, a.samples * channels, size + slack, slack, lists)
 
 
 def canvas_strides(view: View, placement: Placement | None, cells: int) -> Ints:

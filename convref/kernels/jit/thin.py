@@ -126,17 +126,17 @@ def strip(
 def edge_tile(
     height, vectors, w, w_rows, lane, w_steps, a, at, limit, a_steps, depth, sums, width
 ):  # fmt: skip
-    """A wide tile where that would read over the end of the array: number by number."""
-    for r in range(height):
-        for j in range(width):
-            to = r * width + j
-            store(sums, to, 0)
-            total = load(sums, to)
-            for d in range(depth):
-                seen = at + load(a_steps, d) + j
-                if seen < limit:
-                    total += load(w, load(w_rows, lane + r) + load(w_steps, d)) * load(a, seen)
-            store(sums, to, total)
+    """A wide tile where that would read over the end of the array: of a copy of what is there."""
+    copied, steps = zeros_like(sums, depth * width), np.arange(depth) * width
+    for d in range(depth):
+        first = at + load(a_steps, d)
+        for j in range(min(width, limit - first)):
+            store(data(copied), d * width + j, load(a, first + j))
+    wide_tile(
+        height, vectors, w, w_rows, lane, w_steps, data(copied), 0, data(steps), depth, sums, 0,
+        width, True,
+    )  # fmt: skip
+    keep(copied, steps)
 
 
 @njit(nogil=True, cache=True, fastmath=False, inline="always")

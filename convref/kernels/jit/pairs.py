@@ -1,0 +1,64 @@
+"""Depthwise with channels last: channel by channel the same contraction, channels in the lanes.
+
+    out[places[m] + lane] = sum over d of  a[rows[m] + steps[d] + lane] * b[b_steps[d] + lane]
+
+Neighbouring channels lie side by side in all three operands, so vectors are read and written as
+they lie, for any stride and dilation.
+"""
+
+import numpy as np
+
+from convref.kernels.jit.dense import MOST_ROWS, spread
+from convref.kernels.jit.flat import data, keep, load, shifted, store, word, zeros_like
+from convref.kernels.jit.micro import PAIR_HEIGHT, VECTORS, pair_tile
+from convref.kernels.jit.move import unpack
+from convref.kernels.jit.vectors import lanes_of
+
+BLOCK = 64
+"""Rows whose sums are held at a time."""
+UNIT = 8
+"""Integers that say what a unit is."""
+
+
+def contract(words, a, b, out, start, stop):
+    """Units: phase, block of rows, block of lanes; words as in plans.
+
+    The lanes of a unit are a whole number of vectors: the last block overlaps the one before.
+    """
+    rows, steps, b_all, places = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
+    units, deepest, broken = word(words, 4), load(words, 5), word(words, 6)
+    a_row, a_step, b_step, out_row = (
+        load(words, 7), load(words, 8), load(words, 9), load(words, 10),
+    )  # fmt: skip
+    WIDTH = VECTORS * lanes_of(out)
+    sums_ = zeros_like(out, BLOCK * WIDTH)
+    offsets = np.empty(2 * (BLOCK + MOST_ROWS) + 2 * deepest, np.int64)
+    sums, a_rows = data(sums_), data(offsets)
+    targets = shifted(a_rows, BLOCK + MOST_ROWS)
+    a_steps = shifted(targets, BLOCK + MOST_ROWS)
+    b_steps = shifted(a_steps, deepest)
+    for unit in range(start, stop):
+        line = shifted(units, unit * UNIT)
+        row_at, row_count, step_at, step_count = (
+            load(line, 0), load(line, 1), load(line, 2), load(line, 3),
+        )  # fmt: skip
+        lane, vectors, m_begin, m_end = load(line, 4), load(line, 5), load(line, 6), load(line, 7)
+        depth = deepest if step_count < 0 else step_count
+        spread(0, a_step, steps, step_at, depth, 0, depth, a_steps)
+        spread(lane, b_step, b_all, step_at, depth, 0, depth, b_steps)
+        for m in range(m_begin, m_end, BLOCK):
+            count = min(BLOCK, m_end - m)
+            spread(lane, a_row, rows, row_at, row_count, m, count, a_rows)
+            for r in range(count, count + MOST_ROWS):
+                store(a_rows, r, load(a_rows, count - 1))
+            r = 0
+            while r < count:
+                height = PAIR_HEIGHT if count - r >= PAIR_HEIGHT else 1
+                pair_tile(
+                    height, vectors, a, a_rows, r, a_steps, b, 0, b_steps, depth, sums, r * WIDTH,
+                    WIDTH, True,
+                )  # fmt: skip
+                r += height
+            spread(lane, out_row, places, row_at, row_count, m, count, targets)
+            unpack(sums, WIDTH, out, targets, 1, count, vectors * lanes_of(out))
+    keep(sums_, offsets)
