@@ -33,7 +33,7 @@ def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Fill y."""
     if y.size:
         plan = plans.forward(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
-        run(plan, x, w, y, y.size * w[0, 0].size)
+        run(plan, x, across(plan, w), y, y.size * w[0, 0].size)
 
 
 def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -43,6 +43,11 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         return
     plan = plans.weight_grad(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
     macs = y.size * w[0, 0].size
+    if plan.kernel is plans.PAIRS:
+        by_taps = across(plan, w)
+        run(plan, x, y, by_taps, macs)
+        w.reshape(by_taps.T.shape)[...] = by_taps.T
+        return
     if plan.pieces == 1:
         run(plan, x, y, w, macs)
         return
@@ -68,7 +73,9 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         return
     plan = plans.input_grad(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
     macs = y.size * w[0, 0].size
-    if run(plan, y, w, x, macs):
+    if run(plan, y, across(plan, w), x, macs) or (
+        plan.kernel is plans.PAIRS and not np.isfinite(w).all()
+    ):
         canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
         dy = np.ascontiguousarray(y)
         run(plans.scattering(geometry, len(x), w.shape), w, dy, canvas, macs)
@@ -97,6 +104,13 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
             words[plan.flag] = address(flag)
     share(plan.kernel, words, a, b, out, plan.units, macs)
     return bool(flag[0] > 0)
+
+
+def across(plan: Plan, w: Array) -> Array:
+    """The weights as the kernel reads them: of the pairs as (T, G), else as they are."""
+    if plan.kernel is not plans.PAIRS:
+        return w
+    return np.ascontiguousarray(w.reshape(len(w), -1).T)
 
 
 def view(a: Array) -> View:

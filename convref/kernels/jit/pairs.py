@@ -14,8 +14,8 @@ from convref.kernels.jit.micro import PAIR_HEIGHT, VECTORS, pair_tile
 from convref.kernels.jit.move import unpack
 from convref.kernels.jit.vectors import lanes_of
 
-BLOCK = 64
-"""Rows whose sums are held at a time."""
+BLOCK, DEPTH = 64, 1024
+"""Rows whose sums are held at a time, and numbers summed before the next row's turn."""
 UNIT = 8
 """Integers that say what a unit is."""
 
@@ -25,40 +25,46 @@ def contract(words, a, b, out, start, stop):
 
     The lanes of a unit are a whole number of vectors: the last block overlaps the one before.
     """
-    rows, steps, b_all, places = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
-    units, deepest, broken = word(words, 4), load(words, 5), word(words, 6)
-    a_row, a_step, b_step, out_row = (
-        load(words, 7), load(words, 8), load(words, 9), load(words, 10),
+    all_rows, all_steps, all_b, places = (
+        word(words, 0), word(words, 1), word(words, 2), word(words, 3),
     )  # fmt: skip
-    WIDTH = VECTORS * lanes_of(out)
+    units, outer_depth = word(words, 4), load(words, 5)
+    a_row, a_step, b_step, out_row = (
+        load(words, 6), load(words, 7), load(words, 8), load(words, 9),
+    )  # fmt: skip
+    LANES = lanes_of(out)
+    WIDTH = VECTORS * LANES
     sums_ = zeros_like(out, BLOCK * WIDTH)
-    offsets = np.empty(2 * (BLOCK + MOST_ROWS) + 2 * deepest, np.int64)
-    sums, a_rows = data(sums_), data(offsets)
-    targets = shifted(a_rows, BLOCK + MOST_ROWS)
+    offsets = np.empty(2 * (BLOCK + MOST_ROWS) + 2 * DEPTH, np.int64)
+    sums, rows = data(sums_), data(offsets)
+    targets = shifted(rows, BLOCK + MOST_ROWS)
     a_steps = shifted(targets, BLOCK + MOST_ROWS)
-    b_steps = shifted(a_steps, deepest)
+    b_steps = shifted(a_steps, DEPTH)
     for unit in range(start, stop):
         line = shifted(units, unit * UNIT)
         row_at, row_count, step_at, step_count = (
             load(line, 0), load(line, 1), load(line, 2), load(line, 3),
         )  # fmt: skip
         lane, vectors, m_begin, m_end = load(line, 4), load(line, 5), load(line, 6), load(line, 7)
-        depth = deepest if step_count < 0 else step_count
-        spread(0, a_step, steps, step_at, depth, 0, depth, a_steps)
-        spread(lane, b_step, b_all, step_at, depth, 0, depth, b_steps)
+        whole = outer_depth * step_count
         for m in range(m_begin, m_end, BLOCK):
             count = min(BLOCK, m_end - m)
-            spread(lane, a_row, rows, row_at, row_count, m, count, a_rows)
+            spread(lane, a_row, all_rows, row_at, row_count, m, count, rows)
             for r in range(count, count + MOST_ROWS):
-                store(a_rows, r, load(a_rows, count - 1))
-            r = 0
-            while r < count:
-                height = PAIR_HEIGHT if count - r >= PAIR_HEIGHT else 1
-                pair_tile(
-                    height, vectors, a, a_rows, r, a_steps, b, 0, b_steps, depth, sums, r * WIDTH,
-                    WIDTH, True,
-                )  # fmt: skip
-                r += height
+                store(rows, r, load(rows, count - 1))
+            for d in range(0, max(1, whole), DEPTH):
+                depth = min(DEPTH, whole - d)
+                if m == m_begin or whole > DEPTH:
+                    spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
+                    spread(lane, b_step, all_b, step_at, step_count, d, depth, b_steps)
+                r = 0
+                while r < count:
+                    height = PAIR_HEIGHT if count - r >= PAIR_HEIGHT else 1
+                    pair_tile(
+                        height, vectors, a, rows, r, a_steps, b, 0, b_steps, depth, sums,
+                        r * WIDTH, WIDTH, d == 0,
+                    )  # fmt: skip
+                    r += height
             spread(lane, out_row, places, row_at, row_count, m, count, targets)
-            unpack(sums, WIDTH, out, targets, 1, count, vectors * lanes_of(out))
+            unpack(sums, WIDTH, out, targets, 1, count, vectors * LANES)
     keep(sums_, offsets)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convref.geometry import Axis, Geometry, Offsets
-from convref.kernels.jit import dense, loops, move, thin
+from convref.kernels.jit import dense, loops, move, pairs, thin
 from convref.kernels.jit.crew import CHUNKS_PER_THREAD, Kernel, listed
 from convref.kernels.jit.micro import FULL, HEIGHTS, VECTORS
 from convref.kernels.jit.vectors import vector_lanes
@@ -22,7 +22,8 @@ Ints = tuple[int, ...]
 Span = tuple[int, int, int, int]
 """Where the rows of a phase begin, how many they are, and the same of its steps."""
 
-DENSE, THIN, THIN_WEIGHTS = Kernel(dense.contract), Kernel(thin.contract), Kernel(thin.weight_grad)
+DENSE, PAIRS = Kernel(dense.contract), Kernel(pairs.contract)
+THIN, THIN_WEIGHTS = Kernel(thin.contract), Kernel(thin.weight_grad)
 PLACE, PLACE_LAST, SCATTER = Kernel(move.place_all), Kernel(move.place_last), Kernel(loops.scatter)
 
 FEW = 8
@@ -84,12 +85,15 @@ class Plan(NamedTuple):
     """The arrays that the words point to."""
 
 
-def choose(lanes: int, seen: View, cells: int, units: int) -> tuple[str, str]:
-    """The kernel for so many channels in the lanes, and why.
+def choose(seen: View, other: View, cells: int, units: int, itemsize: int) -> tuple[str, str]:
+    """The kernel for an operator, and why.
 
     ``seen`` is the operand that is read in place, ``cells`` the size of its canvas, and ``units``
-    how many of its groups can be placed at once.
+    how many of its groups can be placed at once; ``other`` has its channels in the lanes.
     """
+    lanes, apart = other.channels, other.channels == seen.channels == 1
+    if apart and seen.last and other.last and seen.groups >= vector_lanes(itemsize):
+        return "pairs", "channels lie side by side and are convolved apart: each has a lane"
     if lanes > FEW:
         return "dense", f"{lanes} channels of a group fill the lanes of a tile"
     few = f"{lanes} channels of a group would leave lanes empty, so positions fill them"
@@ -104,11 +108,14 @@ def choose(lanes: int, seen: View, cells: int, units: int) -> tuple[str, str]:
 @lru_cache(maxsize=256)
 def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``y = w @ cols``: rows are positions, lanes filters, depth (c, t)."""
-    kernel, _ = choose(y.channels, x, stored(g, True).cells, x.samples * x.groups)
-    seen = stored(g, kernel != "dense")
+    kernel, _ = choose(x, y, stored(g, True).cells, x.samples * x.groups, itemsize)
+    seen = stored(g, kernel.startswith("thin"))
     T, P = len(seen.taps), len(seen.origins)
     places, spans = np.arange(P) * y.strides[3], [(0, P, 0, T)]
     w_strides = w[0], w[2], w[1]
+    if kernel == "pairs":
+        lists = seen.origins, seen.taps, np.arange(T) * x.groups, places
+        return _pairs(x, seen.placement, seen.cells, lists, spans, y.strides[0], itemsize, threads)
     if kernel != "dense":
         lists = seen.origins, seen.taps, np.arange(T), places
         together = y.strides[3] == 1
@@ -128,10 +135,13 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
 def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
     seen = transposed(g)
-    kernel, _ = choose(x.channels, y, seen.cells, y.samples * y.groups)
+    kernel, _ = choose(y, x, seen.cells, y.samples * y.groups, itemsize)
     spans, (taps, steps, origins, positions) = joined(seen.phases)
     places, margin = positions * x.strides[3], seen.placement is not None
     w_strides = w[0], w[1], w[2]
+    if kernel == "pairs":
+        lists = origins, steps, taps * y.groups, places
+        return _pairs(y, seen.placement, seen.cells, lists, spans, x.strides[0], itemsize, threads)
     if kernel != "dense":
         together = x.strides[3] == 1 and len(spans) == 1 and seen.covers
         return _thin(
@@ -149,12 +159,15 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
 @lru_cache(maxsize=256)
 def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``dw = dy @ cols.T``: rows are (c, t), lanes filters, depth (n, p); or dot products."""
-    kernel, _ = choose(y.channels, x, stored(g, True).cells, x.groups)
-    if kernel != "dense":
+    kernel, _ = choose(x, y, stored(g, True).cells, x.groups, itemsize)
+    if kernel.startswith("thin"):
         return _thin_weights(g, x, y, w, "scratch" in kernel, itemsize, threads)
     seen = stored(g, False)
     a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement, seen.cells)
     T, P = len(seen.taps), len(seen.origins)
+    if kernel == "pairs":
+        lists = seen.origins, seen.taps, np.arange(P) * y.strides[3], np.arange(T) * x.groups
+        return _pairs_weights(x, y, seen.placement, seen.cells, lists, itemsize, threads)
     rows, size = x.channels * T, y.groups * y.channels * x.channels * T
     height = best_height(rows)
     tiles = y.groups * ceil(y.channels, VECTORS * vector_lanes(itemsize))
@@ -188,6 +201,36 @@ def _dense(
     block = both * ((dense.BLOCK if deepest <= dense.DEPTH else dense.TALL_BLOCK) // both)
     words = listed(*lists, units, height, UNASKED, *strides, deepest, block)
     return Plan(placing, DENSE, words, len(units), 6 * flag, pieces, (*lists, units))
+
+
+def _pairs(
+    a: View, placement: Placement | None, cells: int, lists: tuple[Offsets, ...],
+    spans: Sequence[Span], out_n: int, itemsize: int, threads: int,
+) -> Plan:  # fmt: skip
+    """A plan for pairs.contract over positions; lists as in `_dense`, not yet times the channels.
+
+    ``b`` is the weights as (T, G).
+    """
+    a_n, _, _, a_i = canvas_strides(a, placement, cells)
+    rows, steps, b_steps, places = lists
+    kept = rows * a_i, steps * a_i, b_steps, places
+    units = pairs_table(spans, a.samples, a.groups, itemsize, threads)
+    words = listed(*kept, units, 1, a_n, 0, 0, out_n)
+    return Plan(placing(a, placement, itemsize), PAIRS, words, len(units), 0, 1, (*kept, units))
+
+
+def _pairs_weights(
+    x: View, y: View, placement: Placement | None, cells: int, lists: tuple[Offsets, ...],
+    itemsize: int, threads: int,
+) -> Plan:  # fmt: skip
+    """A plan for pairs.contract over taps: the gradient of the weights as (T, G)."""
+    a_n, _, _, a_i = canvas_strides(x, placement, cells)
+    origins, taps, y_steps, places = lists
+    kept = taps * a_i, origins * a_i, y_steps, places
+    spans = [(0, len(taps), 0, len(origins))]
+    units = pairs_table(spans, 1, x.groups, itemsize, threads)
+    words = listed(*kept, units, x.samples, 0, a_n, y.strides[0], 0)
+    return Plan(placing(x, placement, itemsize), PAIRS, words, len(units), 0, 1, (*kept, units))
 
 
 def _thin(
@@ -313,6 +356,24 @@ def table(
                             piece * size, *m, *d,
                         ))  # fmt: skip
     return np.array(lines, np.int64).reshape(-1, dense.UNIT)
+
+
+def pairs_table(
+    spans: Sequence[Span], outer_rows: int, lanes: int, itemsize: int, threads: int
+) -> Offsets:
+    """Units of pairs.contract, a line each."""
+    vector = vector_lanes(itemsize)
+    vectors = VECTORS if lanes >= VECTORS * vector * threads else 1
+    lines = []
+    for row_at, row_count, step_at, step_count in spans:
+        rows = outer_rows * row_count
+        # The lanes of a few rows, then of the next: memory is read as it lies.
+        for begin in range(0, rows, pairs.BLOCK):
+            m = begin, min(begin + pairs.BLOCK, rows)
+            for lane in range(0, lanes, vectors * vector):
+                first = max(0, min(lane, lanes - vectors * vector))
+                lines.append((row_at, row_count, step_at, step_count, first, vectors, *m))
+    return np.array(lines, np.int64).reshape(-1, pairs.UNIT)
 
 
 def thin_table(
