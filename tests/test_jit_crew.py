@@ -29,7 +29,6 @@ MANY = 10**9
 """Multiply-adds that are worth any number of threads."""
 ENOUGH = 10**10
 """How often a unit looks for the others of a meeting before it gives up."""
-F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def count_units(words, a, b, out, start, stop):
@@ -65,16 +64,16 @@ def count_company(words, a, b, out, start, stop):
 COUNT, MEET, COMPANY = Kernel(count_units), Kernel(meet_all), Kernel(count_company)
 
 
-def counted(units: int, macs: int = MANY, dtype: np.dtype[Any] = F64) -> Array:
-    """How often each unit was done, which the calling thread alone knows where it ends."""
+def counted(units: int, macs: int = MANY, kernel: Kernel = COUNT, dtype: str = "f8") -> Array:
+    """How often each unit was done; none beyond the last one was."""
     one, out = np.ones(1, dtype), np.zeros(units + 1, dtype)
-    share(COUNT, listed(0), one, one, out, units, macs)
+    share(kernel, listed(0), one, one, out, units, macs)
     assert out[units] == 0
     return out[:units]
 
 
 def meet(units: int, others: int = 0, arrived: Array | None = None) -> None:
-    """As many threads as units meet in the kernel, and so many others whom somebody else sends."""
+    """As many threads as units meet in the kernel, and so many others who come from elsewhere."""
     arrived = np.zeros(1, np.int64) if arrived is None else arrived
     one, out = np.ones(1), np.zeros(units)
     with using_threads(units):
@@ -93,29 +92,27 @@ def wait_for(arrived: Array, number: int) -> None:
 
 
 def fall_asleep(team: Crew) -> None:
-    """Until every helper sleeps; none is counted twice."""
+    """Until every helper sleeps, and none is counted twice."""
     wait_for(team.board[crew.ASLEEP :], team.helpers)
     assert team.board[crew.ASLEEP] == team.helpers
 
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Crew:
-    """A crew without helpers, in place of the one that the process has."""
+    """A crew without helpers in place of the one that there is, and more patient."""
     monkeypatch.setattr(crew, "_crew", Crew())
+    monkeypatch.setattr(crew, "PATIENCE", 10**8)
     return crew._crew
 
 
 @pytest.fixture
 def processors() -> Iterator[set[int]]:
-    """The processors of the caller, who has the same ones afterwards."""
+    """The processors that the caller may use, and may use again afterwards."""
+    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("nowhere to go on this system")
     allowed = os.sched_getaffinity(0)
-    if len(allowed) == 1:
-        pytest.skip("nowhere to go")
     yield allowed
-    assert os.sched_getaffinity(0) == allowed
-
-
-affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="nobody moves here")
+    os.sched_setaffinity(0, allowed)
 
 
 @given(units=st.integers(0, 200), threads=st.integers(1, 6))
@@ -177,12 +174,14 @@ def test_nobody_is_hired_for_nothing(
 def test_a_kernel_is_compiled_once_for_each_dtype() -> None:
     kernel = Kernel(count_units)
     with ThreadPoolExecutor(4) as callers:
-        at = set(callers.map(kernel.address, [F64] * 4))
-    made = kernel.compiled[F64]
-    assert kernel.address(F64) in at
-    assert kernel.address(F32) not in at
-    assert kernel.compiled == {F64: made, F32: kernel.compiled[F32]}
-    assert (counted(9, dtype=F32) == 1).all()
+        for call in [callers.submit(counted, 40, kernel=kernel) for _ in range(4)]:
+            assert (call.result(timeout=60) == 1).all()
+    assert (counted(40, kernel=kernel, dtype="f4") == 1).all()
+    made = dict(kernel.compiled)
+    assert (counted(40, kernel=kernel) == 1).all()
+    assert kernel.compiled == made
+    assert set(made) == {np.dtype("f4"), np.dtype("f8")}
+    assert kernel.address(np.dtype("f4")) != kernel.address(np.dtype("f8"))
 
 
 @pytest.mark.uncompiled
@@ -222,7 +221,7 @@ def test_many_python_threads_at_once(rng: np.random.Generator) -> None:
         ]
         for call in calls:
             np.testing.assert_array_equal(call.result(timeout=60), expected)
-    meet(3)
+    fall_asleep(crew._crew)
 
 
 def test_an_interrupt_comes_out_when_everybody_has_finished(fresh: Crew) -> None:
@@ -257,7 +256,7 @@ def test_an_interrupt_at_any_step_costs_no_helper(fresh: Crew) -> None:
                 if left == 0:
                     raise KeyboardInterrupt
 
-        fall_asleep(fresh)
+        wait_for(fresh.board[crew.ASLEEP :], fresh.helpers)
         sys.setprofile(strike)
         try:
             with using_threads(3):
@@ -269,6 +268,14 @@ def test_an_interrupt_at_any_step_costs_no_helper(fresh: Crew) -> None:
             sys.setprofile(None)
         meet(3)
     assert step > 5
+
+
+@pytest.mark.xfail(strict=True, reason="nobody wakes who fell asleep just before the post")
+def test_no_helper_falls_asleep_over_work(fresh: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However soon they fall asleep."""
+    monkeypatch.setattr(crew, "PATIENCE", 1)
+    for _ in range(100):
+        meet(3)
 
 
 @pytest.mark.xfail(strict=True, raises=RuntimeError, reason="the error comes out")
@@ -292,19 +299,19 @@ def helpers_may_use(before: set[threading.Thread]) -> list[set[int]]:
     return [os.sched_getaffinity(helper.native_id or 0) for helper in hired]
 
 
-@affinity
-def test_a_helper_keeps_off_the_caller_when_it_is_woken(fresh: Crew, processors: set[int]) -> None:
+def test_a_helper_keeps_off_the_caller_who_woke_it(fresh: Crew, processors: set[int]) -> None:
+    """And the caller may go where it could before."""
     before = set(threading.enumerate())
     for _ in range(3):
         meet(2)
         fall_asleep(fresh)
     meet(2)
     assert helpers_may_use(before) == [processors - {fresh.caller}]
+    assert os.sched_getaffinity(0) == processors
 
 
-@affinity
 @pytest.mark.xfail(strict=True, reason="the last caller is said to have been on 0")
-def test_a_helper_keeps_off_the_caller_when_it_is_hired(
+def test_a_helper_keeps_off_the_caller_who_hired_it(
     fresh: Crew, processors: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crew, "_processor", lambda: max(processors))
@@ -313,17 +320,29 @@ def test_a_helper_keeps_off_the_caller_when_it_is_hired(
     assert helpers_may_use(before) == [processors - {max(processors)}]
 
 
-@affinity
+@pytest.mark.xfail(strict=True, reason="it stays where it was")
+def test_a_helper_does_not_leave_the_one_processor(fresh: Crew, processors: set[int]) -> None:
+    """That the process is confined to after the helper was hired."""
+    before = set(threading.enumerate())
+    meet(2)
+    for processor in processors:
+        fall_asleep(fresh)
+        os.sched_setaffinity(0, {processor})
+        meet(2)
+        assert helpers_may_use(before) == [{processor}]
+
+
 def test_a_sandbox_that_forbids_moving_is_no_error(
-    fresh: Crew, monkeypatch: pytest.MonkeyPatch
+    fresh: Crew, processors: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(*_: object) -> None:
         raise PermissionError("not permitted")
 
-    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
-    for _ in range(2):
-        meet(3)
-        fall_asleep(fresh)
+    with monkeypatch.context() as sandbox:
+        sandbox.setattr(os, "sched_setaffinity", forbidden)
+        for _ in range(3):
+            meet(3)
+            fall_asleep(fresh)
 
 
 BEGIN = """
@@ -366,10 +385,13 @@ ENDINGS = {
     "helpers sleep": "conv(); fall_asleep()",
     "helpers were woken": "conv(); fall_asleep(); conv()",
     "helpers work": "conv(); others_call()",
-    "fork while helpers watch": "crew.PATIENCE = 10**9; conv()" + FORK,
+    "fork while helpers watch": "crew.PATIENCE = 10**15; conv()" + FORK,
     "fork while helpers sleep": "conv(); fall_asleep()" + FORK,
-    "fork while helpers work": "conv(); others_call()" + FORK.replace("conv()", "conv() if not child else 0"),
-    "one processor": "os.sched_setaffinity(0, {max(os.sched_getaffinity(0))}); conv(); fall_asleep(); conv()",
+    "fork while helpers work": "conv(); others_call()" + FORK,
+    "one processor": """
+os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+conv(); fall_asleep(); conv()
+""",
     "interrupt": """
 def interrupt():
     while not crew._crew.board[crew.OPEN]:
@@ -398,14 +420,32 @@ conv()
 """
 
 
+NO_HELPER = """
+crew.Thread = lambda **_: threading.Thread(target=int)
+conv()
+assert crew.watch.signatures
+"""
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_process_ends_well(ending: str) -> None:
     """Whatever its helpers do then, and whatever became of them before."""
-    for name in ("fork", "sched_setaffinity"):
-        if name in ENDINGS[ending] and not hasattr(os, name):
+    for name in ("os.fork", "os.sched_setaffinity"):
+        if name in ENDINGS[ending] and not hasattr(os, name[3:]):
             pytest.skip(f"no {name} on this system")
+    ends_well(ENDINGS[ending])
+
+
+@pytest.mark.xfail(strict=True, reason="the helper compiles what it does")
+def test_no_fork_finds_a_helper_compiling() -> None:
+    """For the compiler would stay locked in the child."""
+    ends_well(NO_HELPER)
+
+
+def ends_well(script: str) -> None:
+    """No error, and not a word."""
     run = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BEGIN + ENDINGS[ending]],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BEGIN + script],
         capture_output=True,
         text=True,
         timeout=120,

@@ -55,21 +55,21 @@ def place_all(words, x, _, canvas, start, stop):
 
 
 def place_last(words, x, _, canvas, start, stop):
-    """Fill canvases ``(N, S, C)`` of zeros from inputs ``(N, I, C)``; units are (sample, row)."""
+    """Fill canvases ``(N, S, C)`` of zeros from inputs ``(N, I, C)``; units: sample, row, run."""
     cells, rows, runs_end = load(words, 0), load(words, 1), load(words, 2)
     row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
     channels, x_n = load(words, 6), load(words, 7)
     for unit in range(start, stop):
-        to_row = unit // rows * cells + load(row_cells, unit % rows)
-        from_row = unit // rows * (x_n // channels) + load(row_sources, unit % rows)
-        for at in range(0, runs_end, 5):
-            run = shifted(runs, at)
-            length, step, x_step, width = load(run, 2), load(run, 3), load(run, 4), channels
-            if step == 1 and x_step == 1:
-                length, width = 1, length * channels
-            for j in range(length):
-                to = (to_row + load(run, 0) + j * step) * channels
-                copy(x, (from_row + load(run, 1) + j * x_step) * channels, canvas, to, width)
+        run = shifted(runs, unit * 5 % runs_end)
+        row, sample = unit * 5 // runs_end % rows, unit * 5 // runs_end // rows
+        first = sample * cells + load(row_cells, row) + load(run, 0)
+        source = sample * (x_n // channels) + load(row_sources, row) + load(run, 1)
+        length, step, x_step, width = load(run, 2), load(run, 3), load(run, 4), channels
+        if step == 1 and x_step == 1:
+            length, width = 1, length * channels
+        for j in range(length):
+            to = (first + j * step) * channels
+            copy(x, (source + j * x_step) * channels, canvas, to, width)
 
 
 @njit(nogil=True, cache=True, fastmath=False)

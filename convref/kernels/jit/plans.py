@@ -35,6 +35,8 @@ ROWS_PER_UNIT = 120
 """Rows that must share a packed panel for its packing not to count."""
 PIECE, PIECES = 2 * dense.DEPTH, 16
 """Least depth of a piece of a sum that is cut for the threads' sake, and most pieces."""
+RUN = 256
+"""Longest run of cells that is placed at a time with channels last."""
 PARTIAL = 1 << 20
 """Numbers that partial sums may take."""
 UNASKED = np.array([-1])
@@ -298,12 +300,25 @@ def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | No
         return None
     channels, rows = a.groups * a.channels, len(placement.row_cells)
     size, lists = a.samples * channels * placement.cells, placement[1:]
-    first = placement.cells, rows, len(placement.runs), *lists, channels, a.strides[0]
     if a.last:
-        return Placing(PLACE_LAST, listed(*first), a.samples * rows, size, 0, lists)
+        lists = *lists[:2], in_pieces(placement.runs)
+    first = placement.cells, rows, len(lists[2]), *lists, channels, a.strides[0]
+    if a.last:
+        units = a.samples * rows * (len(lists[2]) // 5)
+        return Placing(PLACE_LAST, listed(*first), units, size, 0, lists)
     words = listed(*first, a.strides[2], a.strides[3])
     slack = FULL * vector_lanes(itemsize)
     return Placing(PLACE, words, a.samples * channels, size + slack, slack, lists)
+
+
+def in_pieces(runs: Offsets) -> Offsets:
+    """Runs of a placement, the long ones cut, so that threads can share a single row."""
+    pieces = [
+        (cell + begin * step, source + begin * x_step, min(RUN, length - begin), step, x_step)
+        for cell, source, length, step, x_step in runs.reshape(-1, 5).tolist()
+        for begin in range(0, length, RUN)
+    ]
+    return np.array(pieces, np.int64).ravel()
 
 
 def canvas_strides(view: View, placement: Placement | None, cells: int) -> Ints:
