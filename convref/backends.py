@@ -146,6 +146,11 @@ def compiled() -> dict[str, str]:
     return _load("numba").facts() if _has_numba() else {}  # type: ignore[attr-defined]
 
 
+def explained(x: NDArray[Any], y: NDArray[Any], geometry: Geometry) -> dict[str, str]:
+    """For each operator the kernel of the `numba` back end that it gets, and why."""
+    return _load(_checked("numba", "backend")).reasons(x, y, geometry)  # type: ignore[attr-defined,no-any-return]
+
+
 def _checked(name: object, source: str) -> str:
     known = name.lower() if isinstance(name, str) else None
     if known not in MODULES:

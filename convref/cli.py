@@ -17,7 +17,10 @@ from rich.table import Table
 
 from convref import __version__
 from convref.backends import backend_name, backends, compiled, warmup
-from convref.errors import ConvrefError
+from convref.checks import rank_of
+from convref.engine import reasons
+from convref.errors import ConvrefError, ShapeError, WordError
+from convref.spec import ConvSpec
 from convref.threads import num_threads
 from convref.verify.cases import Case, corpus, read_case, reports
 from convref.verify.summary import Line, as_values, is_ok, summarise
@@ -67,24 +70,62 @@ def verify_command(
 
 
 @app.command()
-def info(as_json: AsJson = False) -> None:
-    """Print versions, processor, vector width, threads and the folder of compiled kernels."""
+def info(
+    as_json: AsJson = False,
+    explain: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="X W", help="Shapes such as 1x64x56x56 64x64x3x3: which kernels they get."
+        ),
+    ] = None,
+    words: Annotated[str, typer.Option(help="With --explain: the geometry words as JSON.")] = "{}",
+) -> None:
+    """Print versions, processor, vector width, threads and the folder of compiled kernels.
+
+    With --explain, say which compiled kernel a convolution of two shapes gets, and why.
+    """
     with exit_codes():
-        facts = {
-            "convref": __version__,
-            "python": f"{platform.python_version()} ({platform.system()}, {platform.machine()})",
-            "numpy": installed("numpy"),
-            "numba": installed("numba"),
-            "backends": ", ".join(backends()),
-            "backend": backend_name(),
-            "threads": num_threads(),
-            **compiled(),
-        }
+        facts = (
+            kernels_of(*explain, words)
+            if explain
+            else {
+                "convref": __version__,
+                "python": f"{platform.python_version()} ({platform.system()}, {platform.machine()})",
+                "numpy": installed("numpy"),
+                "numba": installed("numba"),
+                "backends": ", ".join(backends()),
+                "backend": backend_name(),
+                "threads": num_threads(),
+                **compiled(),
+            }
+        )
         if as_json:
             print(json.dumps(facts))
             return
         for name, value in facts.items():
             output.print(f"{name:13} {value}", highlight=False, markup=False, soft_wrap=True)
+
+
+def kernels_of(x: str, w: str, words: str) -> dict[str, str]:
+    """Which kernel each operator gets, and why."""
+    x_shape, w_shape = shape("X", x), shape("W", w)
+    try:
+        settings = json.loads(words)
+    except ValueError as error:
+        raise WordError(
+            f"`words` (={words!r}) is not JSON: {error}", 'write {"stride": 2}'
+        ) from None
+    if not isinstance(settings, dict):
+        raise WordError(f"`words` (={words!r}) is not a JSON object", 'write {"stride": 2}')
+    return reasons(x_shape, w_shape, ConvSpec.of(rank_of("W", w_shape), **settings))
+
+
+def shape(name: str, text: str) -> tuple[int, ...]:
+    """Sizes written as 1x64x56x56."""
+    sizes = text.lower().split("x")
+    if not all(size.isdecimal() for size in sizes):
+        raise ShapeError(f"`{name}` (={text!r}) is not a shape", "write sizes such as 1x64x56x56")
+    return tuple(map(int, sizes))
 
 
 @app.command("warmup")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from convref.backends import kernels
+from convref.backends import explained, kernels
 from convref.checks import (
     check_bias,
     check_channels,
@@ -222,3 +222,15 @@ def add_bias(y: Array, bias: Array | None) -> None:
     """Add one number per channel to ``y (N, G, K/G, P)``, in place."""
     if bias is not None:
         y += bias.astype(y.dtype).reshape(*y.shape[1:3], 1)
+
+
+def reasons(x_shape: Shape, w_shape: Shape, spec: ConvSpec) -> dict[str, str]:
+    """Which kernel of the `numba` back end each operator gets on float32 arrays, and why."""
+    total = np.dtype(np.float32)
+    # Never touched, these arrays take no memory.
+    x, w = np.empty(x_shape, total), np.empty(w_shape, total)
+    lead, channels, size = sizes("x", x, spec)
+    check_channels(channels, x, w, spec)
+    geometry = bind(spec, size, w_shape[2:])
+    y = allocate(lead, len(w), geometry.output_size, total, spec, None)
+    return explained(fold(x, spec), fold(y, spec), geometry)

@@ -67,7 +67,7 @@ class Transposed(NamedTuple):
     cells: int
     phases: tuple[Phase, ...]
     covers: bool
-    """Whether the phases hold every input position; the others have a gradient of zero."""
+    """Whether the phases hold every input position; others, which no tap sees, are left out."""
 
 
 @lru_cache(maxsize=128)
@@ -130,6 +130,7 @@ def transposed(geometry: Geometry) -> Transposed:
             flat([phase.positions for phase in combined], geometry.input_size),
         )
         for combined in product(*per_axis)
+        if all(len(phase.taps) for phase in combined)
     )
     covered = sum(len(phase.positions) for phase in phases)
     whole = all(axis.lo == axis.hi == 0 for axis in seen)

@@ -1,4 +1,4 @@
-"""Sharing work: each unit once, by whom and how many, and ends: Ctrl-C, forks, exits, no threads."""
+"""Sharing work: each unit once, by as many as asked for; Ctrl-C, forks, exits and lone processors."""
 
 import os
 import signal
@@ -207,7 +207,6 @@ def test_a_caller_works_alone_while_another_keeps_the_crew_busy(fresh: Crew) -> 
             assert (counted(40) == 1).all()
         arrived += 1
         busy.result(timeout=60)
-    assert fresh.helpers == 1
 
 
 def test_many_python_threads_at_once(rng: np.random.Generator) -> None:
@@ -244,18 +243,19 @@ def test_an_interrupt_comes_out_when_everybody_has_finished(fresh: Crew) -> None
 
 @pytest.mark.xfail(strict=True, reason="the lock stays locked, or a helper is never woken")
 def test_an_interrupt_at_any_step_costs_no_helper(fresh: Crew) -> None:
-    """After each call that the crew makes, and at the beginning of each of its functions."""
+    """When Python looks for signals: functions begin, or built-in ones have returned."""
+    compiled = [f.py_func.__code__ for f in vars(crew).values() if hasattr(f, "py_func")]
+
+    def strike(frame: FrameType, event: str, _: object) -> None:
+        nonlocal left
+        here = frame.f_code.co_filename == crew.__file__ and frame.f_code not in compiled
+        left -= here and event in ("call", "c_return")
+        if left == 0:
+            raise KeyboardInterrupt
+
     meet(3)
     for step in count(1):
         left = step
-
-        def strike(frame: FrameType, event: str, _: object) -> None:
-            nonlocal left
-            if frame.f_code.co_filename == crew.__file__ and event in ("call", "c_return"):
-                left -= 1
-                if left == 0:
-                    raise KeyboardInterrupt
-
         wait_for(fresh.board[crew.ASLEEP :], fresh.helpers)
         sys.setprofile(strike)
         try:
@@ -267,14 +267,22 @@ def test_an_interrupt_at_any_step_costs_no_helper(fresh: Crew) -> None:
         finally:
             sys.setprofile(None)
         meet(3)
-    assert step > 5
+    assert step > 9
 
 
 @pytest.mark.xfail(strict=True, reason="nobody wakes who fell asleep just before the post")
 def test_no_helper_falls_asleep_over_work(fresh: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However soon they fall asleep."""
-    monkeypatch.setattr(crew, "PATIENCE", 1)
-    for _ in range(100):
+    """Not even before a caller who is slow to begin."""
+    lead = crew.lead
+
+    def begin(*args: Any) -> None:
+        end = time.monotonic() + 30
+        while fresh.board[crew.ASLEEP] + fresh.board[crew.INSIDE] < 2 and time.monotonic() < end:
+            time.sleep(0.001)
+        lead(*args)
+
+    monkeypatch.setattr(crew, "lead", begin)
+    for _ in range(3):
         meet(3)
 
 

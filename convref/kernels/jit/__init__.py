@@ -132,6 +132,20 @@ def flat(a: Array) -> Array:
     return (a if a.flags.c_contiguous else a.transpose(0, 3, 1, 2)).reshape(-1)
 
 
+def reasons(x: Array, y: Array, geometry: Geometry) -> dict[str, str]:
+    """For each operator the kernel it gets, and why."""
+    operands = view(x), view(y), x.itemsize
+    bare = geometry if geometry.padding_mode == "zeros" else plans.bare(geometry)
+    return {
+        operator: ": ".join(plans.choice(operator, seen, *operands))
+        for operator, seen in (
+            ("forward", geometry),
+            ("input_grad", bare),
+            ("weight_grad", geometry),
+        )
+    }
+
+
 def warmup() -> None:
     """Compile every kernel for the dtypes that are used most, by calling it once."""
     for dtype in (np.float32, np.float64):

@@ -107,10 +107,18 @@ def choose(seen: View, other: View, cells: int, units: int, itemsize: int) -> tu
     return "thin", f"{few}, on a canvas in memory"
 
 
+def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple[str, str]:
+    """The kernel for an operator on these operands, and why."""
+    if operator == "input_grad":
+        return choose(y, x, transposed(g).cells, y.samples * y.groups, itemsize)
+    samples = x.samples if operator == "forward" else 1
+    return choose(x, y, stored(g, True).cells, samples * x.groups, itemsize)
+
+
 @lru_cache(maxsize=256)
 def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``y = w @ cols``: rows are positions, lanes filters, depth (c, t)."""
-    kernel, _ = choose(x, y, stored(g, True).cells, x.samples * x.groups, itemsize)
+    kernel, _ = choice("forward", g, x, y, itemsize)
     seen = stored(g, kernel.startswith("thin"))
     T, P = len(seen.taps), len(seen.origins)
     places, spans = np.arange(P) * y.strides[3], [(0, P, 0, T)]
@@ -137,7 +145,7 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
 def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
     seen = transposed(g)
-    kernel, _ = choose(y, x, seen.cells, y.samples * y.groups, itemsize)
+    kernel, _ = choice("input_grad", g, x, y, itemsize)
     spans, (taps, steps, origins, positions) = joined(seen.phases)
     places, margin = positions * x.strides[3], seen.placement is not None
     w_strides = w[0], w[1], w[2]
@@ -161,7 +169,7 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
 @lru_cache(maxsize=256)
 def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``dw = dy @ cols.T``: rows are (c, t), lanes filters, depth (n, p); or dot products."""
-    kernel, _ = choose(x, y, stored(g, True).cells, x.groups, itemsize)
+    kernel, _ = choice("weight_grad", g, x, y, itemsize)
     if kernel.startswith("thin"):
         return _thin_weights(g, x, y, w, "scratch" in kernel, itemsize, threads)
     seen = stored(g, False)
