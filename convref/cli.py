@@ -25,6 +25,7 @@ from convref.threads import num_threads
 from convref.verify.cases import Case, corpus, read_case, reports
 from convref.verify.summary import Line, as_values, is_ok, summarise
 
+EXAMPLE = """write '{"stride": 2}'"""
 PROGRESS_AFTER = 1.0
 """Seconds before a progress bar appears."""
 
@@ -85,20 +86,7 @@ def info(
     With --explain, say which compiled kernel a convolution of two shapes gets, and why.
     """
     with exit_codes():
-        facts = (
-            kernels_of(*explain, words)
-            if explain
-            else {
-                "convref": __version__,
-                "python": f"{platform.python_version()} ({platform.system()}, {platform.machine()})",
-                "numpy": installed("numpy"),
-                "numba": installed("numba"),
-                "backends": ", ".join(backends()),
-                "backend": backend_name(),
-                "threads": num_threads(),
-                **compiled(),
-            }
-        )
+        facts = kernels_of(*explain, words) if explain else installation()
         if as_json:
             print(json.dumps(facts))
             return
@@ -106,7 +94,21 @@ def info(
             output.print(f"{name:13} {value}", highlight=False, markup=False, soft_wrap=True)
 
 
-def kernels_of(x: str, w: str, words: str) -> dict[str, str]:
+def installation() -> dict[str, object]:
+    """What is installed, and what it runs on."""
+    return {
+        "convref": __version__,
+        "python": f"{platform.python_version()} ({platform.system()}, {platform.machine()})",
+        "numpy": installed("numpy"),
+        "numba": installed("numba"),
+        "backends": ", ".join(backends()),
+        "backend": backend_name(),
+        "threads": num_threads(),
+        **compiled(),
+    }
+
+
+def kernels_of(x: str, w: str, words: str) -> dict[str, object]:
     """Which kernel each operator gets, and why."""
     x_shape, w_shape = shape("X", x), shape("W", w)
     try:
@@ -117,7 +119,7 @@ def kernels_of(x: str, w: str, words: str) -> dict[str, str]:
         ) from None
     if not isinstance(settings, dict):
         raise WordError(f"`words` (={words!r}) is not a JSON object", 'write {"stride": 2}')
-    return reasons(x_shape, w_shape, ConvSpec.of(rank_of("W", w_shape), **settings))
+    return {**reasons(x_shape, w_shape, ConvSpec.of(rank_of("W", w_shape), **settings))}
 
 
 def shape(name: str, text: str) -> tuple[int, ...]:

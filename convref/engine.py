@@ -228,7 +228,7 @@ def reasons(x_shape: Shape, w_shape: Shape, spec: ConvSpec) -> dict[str, str]:
     """Which kernel of the `numba` back end each operator gets on float32 arrays, and why."""
     total = np.dtype(np.float32)
     # Never touched, these arrays take no memory.
-    x, w = np.empty(x_shape, total), np.empty(w_shape, total)
+    x, w = fresh(x_shape, total, None), fresh(w_shape, total, None)
     lead, channels, size = sizes("x", x, spec)
     check_channels(channels, x, w, spec)
     geometry = bind(spec, size, w_shape[2:])

@@ -135,14 +135,11 @@ def flat(a: Array) -> Array:
 def reasons(x: Array, y: Array, geometry: Geometry) -> dict[str, str]:
     """For each operator the kernel it gets, and why."""
     operands = view(x), view(y), x.itemsize
-    bare = geometry if geometry.padding_mode == "zeros" else plans.bare(geometry)
+    seen = dict.fromkeys(("forward", "input_grad", "weight_grad"), geometry)
+    if geometry.padding_mode != "zeros":
+        seen["input_grad"] = plans.bare(geometry)
     return {
-        operator: ": ".join(plans.choice(operator, seen, *operands))
-        for operator, seen in (
-            ("forward", geometry),
-            ("input_grad", bare),
-            ("weight_grad", geometry),
-        )
+        operator: ": ".join(plans.choice(operator, seen[operator], *operands)) for operator in seen
     }
 
 

@@ -97,8 +97,8 @@ def choose(seen: View, other: View, cells: int, units: int, itemsize: int) -> tu
     if apart and seen.last and other.last and seen.groups >= vector_lanes(itemsize):
         return "pairs", "channels lie side by side and are convolved apart: each has a lane"
     if lanes > FEW:
-        return "dense", f"{lanes} channels of a group fill the lanes of a tile"
-    few = f"{lanes} channels of a group would leave lanes empty, so positions fill them"
+        return "dense", f"the {lanes} channels of a group fill the lanes of a tile"
+    few = "few channels in a group would leave lanes empty, so positions fill them"
     size = seen.channels * cells
     if size <= SCRATCH and (units > 1 or seen.last or size <= SMALL):
         return "thin, in scratch", f"{few}; the canvas of a group is small enough to stay in cache"
