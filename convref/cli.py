@@ -114,11 +114,9 @@ def kernels_of(x: str, w: str, words: str) -> dict[str, object]:
     try:
         settings = json.loads(words)
     except ValueError as error:
-        raise WordError(
-            f"`words` (={words!r}) is not JSON: {error}", 'write {"stride": 2}'
-        ) from None
+        raise WordError(f"`words` (={words!r}) is not JSON: {error}", EXAMPLE) from None
     if not isinstance(settings, dict):
-        raise WordError(f"`words` (={words!r}) is not a JSON object", 'write {"stride": 2}')
+        raise WordError(f"`words` (={words!r}) is not a JSON object", EXAMPLE)
     return {**reasons(x_shape, w_shape, ConvSpec.of(rank_of("W", w_shape), **settings))}
 
 

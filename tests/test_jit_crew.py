@@ -1,4 +1,4 @@
-"""Sharing work: each unit once, by as many as asked for; Ctrl-C, forks, exits and lone processors."""
+"""Sharing work: each unit once, by as many as asked for; Ctrl-C, forks, exits, one processor."""
 
 import os
 import signal
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from multiprocessing import get_all_start_methods
 from types import FrameType, SimpleNamespace
@@ -83,10 +84,10 @@ def meet(units: int, others: int = 0, arrived: Array | None = None) -> None:
             assert (out == 1).all()
 
 
-def wait_for(arrived: Array, number: int) -> None:
-    """Until so many units have come to a meeting."""
+def wait_for(counter: Array, number: int) -> None:
+    """Until a number that other threads count up is so large."""
     end = time.monotonic() + 30
-    while arrived[0] < number:
+    while counter[0] < number:
         assert time.monotonic() < end
         time.sleep(0.001)
 
@@ -134,7 +135,7 @@ def test_each_unit_is_done_once_however_quickly_calls_follow_each_other() -> Non
 @pytest.mark.parametrize("threads", [2, 4])
 def test_as_many_threads_as_asked_for_work_at_once(fresh: Crew, threads: int) -> None:
     """At first, at once again, and after helpers have gone to sleep."""
-    for _ in range(20):
+    for _ in range(8):
         meet(threads)
         meet(threads)
         fall_asleep(fresh)
@@ -214,11 +215,8 @@ def test_many_python_threads_at_once(rng: np.random.Generator) -> None:
     w = rng.standard_normal((16, 8, 3, 3)).astype(np.float32)
     expected = convref.conv(x, w, threads=1, backend="numba")
     with ThreadPoolExecutor(8) as callers:
-        calls = [
-            callers.submit(convref.conv, x, w, threads=1 + n % 4, backend="numba")
-            for n in range(80)
-        ]
-        for call in calls:
+        conv = partial(callers.submit, convref.conv, x, w, backend="numba")
+        for call in [conv(threads=1 + n % 4) for n in range(80)]:
             np.testing.assert_array_equal(call.result(timeout=60), expected)
     fall_asleep(crew._crew)
 
@@ -229,7 +227,7 @@ def test_an_interrupt_comes_out_when_everybody_has_finished(fresh: Crew) -> None
 
     def interrupt() -> None:
         wait_for(arrived, 3)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         arrived[0] += 1
 
     with ThreadPoolExecutor(1) as others:
@@ -404,7 +402,7 @@ conv(); fall_asleep(); conv()
 def interrupt():
     while not crew._crew.board[crew.OPEN]:
         pass
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 conv()
@@ -452,11 +450,6 @@ def test_no_fork_finds_a_helper_compiling() -> None:
 
 def ends_well(script: str) -> None:
     """No error, and not a word."""
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BEGIN + script],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BEGIN + script]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")

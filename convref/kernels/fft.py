@@ -181,7 +181,9 @@ def exponent(values: Array) -> int:
 
 
 def scaled(values: Array, power: int, out: Array) -> None:
-    """Fill ``out`` with ``2**power`` times the values, in two steps that a float can hold."""
-    one, half = out.real.dtype.type(1), power // 2
-    np.multiply(values, np.ldexp(one, half), out=out)
-    out *= np.ldexp(one, power - half)
+    """Fill ``out`` with ``2**power`` times the values, in two steps if one can't hold that."""
+    one, limit = out.real.dtype.type(1), int(np.finfo(out.dtype).maxexp) - 1
+    step = max(-limit, min(limit, power))
+    np.multiply(values, np.ldexp(one, step), out=out)
+    if power != step:
+        out *= np.ldexp(one, power - step)

@@ -43,7 +43,7 @@ def contract(words, a, b, out, start, stop):
     a_group, a_row, a_step = load(words, 7), load(words, 8), load(words, 9)
     b_group, b_outer, b_step = load(words, 10), load(words, 11), load(words, 12)
     out_group, out_row, out_step = load(words, 13), load(words, 14), load(words, 15)
-    deepest, block = load(words, 16), load(words, 17)
+    deepest, block, limit = load(words, 16), load(words, 17), load(words, 18)
     LANES, most = lanes_of(out), min(deepest, DEPTH)
     WIDTH = VECTORS * LANES
     panel_, sums_ = zeros_like(out, most * WIDTH), zeros_like(out, (block + MOST_ROWS) * WIDTH)
@@ -78,7 +78,7 @@ def contract(words, a, b, out, start, stop):
                 depth = min(DEPTH, d_end - d)
                 if m == m_begin or deepest > DEPTH:
                     spread(b_at, b_outer, all_b, step_at, step_count, d, depth, a_steps)
-                    pack(b, a_steps, b_step, depth, lanes, panel, WIDTH)
+                    pack(b, limit, a_steps, b_step, depth, lanes, panel, WIDTH)
                     if load(broken, 0) >= 0 and not finite(panel, depth * WIDTH):
                         store(broken, 0, 1)
                     spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)

@@ -73,27 +73,31 @@ def place_last(words, x, _, canvas, start, stop):
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def pack(source, offsets, step, count, lanes, panel, pitch):
-    """``panel[i * pitch + lane] = source[offsets[i] + lane * step]``."""
+def pack(source, limit, offsets, step, count, lanes, panel, pitch):
+    """``panel[i * pitch + lane] = source[offsets[i] + lane * step]``; ``limit`` is the source's."""
     LANES = lanes_of(panel)
+    whole, i = lanes // LANES * LANES, 0
     if step == 1:
-        whole = lanes // LANES * LANES
         for i in range(count):
             first = load(offsets, i)
             copy_vectors(source, first, panel, i * pitch, whole)
             for lane in range(whole, lanes):
                 store(panel, i * pitch + lane, load(source, first + lane))
         return
-    for i in range(0, count, LANES):
-        block = min(LANES, count - i)
-        first = load(offsets, i)
-        square = block == LANES and load(offsets, i + LANES - 1) - first == LANES - 1
-        whole = lanes // LANES * LANES if square else 0
-        for lane in range(0, whole, LANES):
-            transpose(source, first + lane * step, step, panel, i * pitch + lane, pitch)
-        for lane in range(whole, lanes):
-            for j in range(i, i + block):
+    while i < count:
+        first, run = load(offsets, i), 1
+        while run < LANES and i + run < count and load(offsets, i + run) - first == run:
+            run += 1
+        # A square reads whole vectors, of which only the run is kept: not worth it for two or one.
+        squares = whole if run > 2 and first + (whole - 1) * step + LANES <= limit else 0
+        if not squares:
+            run = min(LANES, count - i)
+        for lane in range(0, squares, LANES):
+            transpose(source, first + lane * step, step, panel, i * pitch + lane, pitch, run)
+        for lane in range(squares, lanes):
+            for j in range(i, i + run):
                 store(panel, j * pitch + lane, load(source, load(offsets, j) + lane * step))
+        i += run
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -114,7 +118,9 @@ def unpack(panel, pitch, target, offsets, step, count, lanes):
         square = block == LANES and load(offsets, i + LANES - 1) - first == LANES - 1
         whole = lanes // LANES * LANES if square else 0
         for lane in range(0, whole, LANES):
-            transpose(panel, i * pitch + lane, pitch, target, first + lane * step, step)
+            transpose(
+                panel, i * pitch + lane, pitch, target, first + lane * step, step, LANES
+            )  # fmt: skip
         for lane in range(whole, lanes):
             for j in range(i, i + block):
                 store(target, load(offsets, j) + lane * step, load(panel, j * pitch + lane))
@@ -207,22 +213,25 @@ _compile_copy(copy_padded, 1)
 _compile_copy(copy_second_padded, 2)
 
 
-def transpose(source, at, pitch, target, to, to_pitch):
-    """``target[to + i * to_pitch + j] = source[at + j * pitch + i]`` for i, j below LANES."""
+def transpose(source, at, pitch, target, to, to_pitch, rows):
+    """``target[to + i * to_pitch + j] = source[at + j * pitch + i]``: i below rows, j LANES.
+
+    Whole vectors of the source are read, however few rows there are.
+    """
     LANES = lanes_of(source)
-    for i in range(LANES):
+    for i in range(rows):
         for j in range(LANES):
             target[to + i * to_pitch + j] = source[at + j * pitch + i]
 
 
 @overload(transpose)
-def _compiled(source, at, pitch, target, to, to_pitch):
-    def vectors(source, at, pitch, target, to, to_pitch):
-        _transpose_vectors(source, at, pitch, target, to, to_pitch)
+def _compiled(source, at, pitch, target, to, to_pitch, rows):
+    def vectors(source, at, pitch, target, to, to_pitch, rows):
+        _transpose_vectors(source, at, pitch, target, to, to_pitch, rows)
 
-    def loops(source, at, pitch, target, to, to_pitch):
+    def loops(source, at, pitch, target, to, to_pitch, rows):
         LANES = lanes_of(source)
-        for i in range(LANES):
+        for i in range(rows):
             for j in range(LANES):
                 store(target, to + i * to_pitch + j, load(source, at + j * pitch + i))
 
@@ -230,9 +239,10 @@ def _compiled(source, at, pitch, target, to, to_pitch):
 
 
 @intrinsic
-def _transpose_vectors(typing_context, source, at, pitch, target, to, to_pitch):
+def _transpose_vectors(typing_context, source, at, pitch, target, to, to_pitch, rows):
     """`transpose` in registers: a perfect shuffle of LANES vectors, log2(LANES) times over."""
-    signature = types.void(source, types.int64, types.int64, target, types.int64, types.int64)
+    i = types.int64
+    signature = types.void(source, i, i, target, i, i, i)
     size = source.dtype.bitwidth // 8
     LANES, index = vector_lanes(size), ir.IntType(64)
 
@@ -248,16 +258,19 @@ def _transpose_vectors(typing_context, source, at, pitch, target, to, to_pitch):
             order = [start + lane // 2 + lane % 2 * LANES for lane in range(LANES)]
             return shuffled(builder, a, b, order)
 
-        rows = [builder.load(address(0, args[1], args[2], row), align=size) for row in range(LANES)]
+        lines = [
+            builder.load(address(0, args[1], args[2], row), align=size) for row in range(LANES)
+        ]
         half = LANES // 2
         for _ in range(LANES.bit_length() - 1):
-            rows = [
-                interleaved(rows[pair], rows[pair + half], start)
+            lines = [
+                interleaved(lines[pair], lines[pair + half], start)
                 for pair in range(half)
                 for start in (0, half)
             ]
-        for row, value in enumerate(rows):
-            builder.store(value, address(3, args[4], args[5], row), align=size)
+        for row, value in enumerate(lines):
+            with builder.if_then(builder.icmp_signed("<", index(row), args[6]), likely=True):
+                builder.store(value, address(3, args[4], args[5], row), align=size)
         return context.get_dummy_value()
 
     return signature, generate

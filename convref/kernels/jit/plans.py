@@ -138,7 +138,8 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
     height = best_height(x.samples * P)
     units = table(spans, x.samples, x.channels, x.groups, y.channels, itemsize, height, threads)
     strides = (a_g, a_n, a_c, *w_strides, y.strides[1], y.strides[0], y.strides[2])
-    return _dense(placing(x, seen.placement, itemsize), lists, units, height, strides, False)
+    first, size = placing(x, seen.placement, itemsize), x.groups * w[0]
+    return _dense(first, lists, units, height, strides, size, False)
 
 
 @lru_cache(maxsize=256)
@@ -163,7 +164,8 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
     units = table(spans, y.samples, y.channels, y.groups, x.channels, itemsize, height, threads)
     lists = origins * a_i, steps * a_i, taps, places
     strides = (a_g, a_n, a_k, *w_strides, x.strides[1], x.strides[0], x.strides[2])
-    return _dense(placing(y, seen.placement, itemsize), lists, units, height, strides, margin)
+    first, size = placing(y, seen.placement, itemsize), x.groups * w[0]
+    return _dense(first, lists, units, height, strides, size, margin)
 
 
 @lru_cache(maxsize=256)
@@ -190,9 +192,8 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     )  # fmt: skip
     lists = seen.taps * a_i, seen.origins * a_i, np.arange(P) * y.strides[3], np.arange(T)
     strides = (a_g, a_c, a_n, y.strides[1], y.strides[0], y.strides[2], w[0], w[2], w[1])
-    return _dense(
-        placing(x, seen.placement, itemsize), lists, units, height, strides, False, pieces
-    )
+    first, size = placing(x, seen.placement, itemsize), y.samples * y.groups * y.channels * P
+    return _dense(first, lists, units, height, strides, size, False, pieces)
 
 
 def _dense(
@@ -201,15 +202,19 @@ def _dense(
     units: Offsets,
     height: int,
     strides: Ints,
+    limit: int,
     flag: bool,
     pieces: int = 1,
 ) -> Plan:
-    """A plan for dense.contract; lists are those of rows, steps, steps of b, and places."""
+    """A plan for dense.contract; lists are those of rows, steps, steps of b, and places.
+
+    ``limit`` is how many numbers b has.
+    """
     deepest = int((units[:, 11] - units[:, 10]).max(initial=0))
     # Rows are computed by tiles and moved by squares of a vector's lanes: whole ones of both.
     both = lcm(height, vector_lanes(4))
     block = both * ((dense.BLOCK if deepest <= dense.DEPTH else dense.TALL_BLOCK) // both)
-    words = listed(*lists, units, height, UNASKED, *strides, deepest, block)
+    words = listed(*lists, units, height, UNASKED, *strides, deepest, block, limit)
     return Plan(placing, DENSE, words, len(units), 6 * flag, pieces, (*lists, units))
 
 
