@@ -167,3 +167,37 @@ def test_without_the_extra_it_says_what_to_install():
 def test_no_arguments_show_the_commands():
     _, output, messages = run()
     assert all(command in output + messages for command in ("verify", "info", "warmup"))
+
+
+EXPLAINED = {
+    "dense": ("1x16x9x9", "16x16x3x3", {}),
+    "thin": ("1x1x9x9", "1x1x3x3", {"stride": 2}),
+    "pairs": ("1x9x9x64", "64x1x3x3", {"groups": 64, "layout": "channels_last"}),
+}
+
+
+@pytest.mark.parametrize("kernel", EXPLAINED)
+def test_info_explains_the_choice_of_a_kernel(kernel):
+    x, w, words = EXPLAINED[kernel]
+    code, output, _ = run("info", "--json", "--explain", x, w, "--words", json.dumps(words))
+    assert code == 0
+    reasons = json.loads(output)
+    assert list(reasons) == ["forward", "input_grad", "weight_grad"]
+    assert all(reason.startswith(kernel) and ": " in reason for reason in reasons.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("1x3xa", "4x3x1"), "`X` (='1x3xa') is not a shape; write sizes such as 1x64x56x56"),
+        (("1x3x9", "4x2x1"), "`w` (shape (4, 2, 1)) takes 2 input channels"),
+        (("1x3x9", "4x3x1", "--words", "[]"), "`words` (='[]') is not a JSON object; write"),
+        (("1x3x9", "4x3x1", "--words", "{"), "`words` (='{') is not JSON"),
+        (("1x3x9", "4x3x1", "--words", '{"strid": 2}'), "did you mean `stride`?"),
+    ],
+)
+def test_what_can_not_be_explained_is_a_message(arguments, message):
+    code, output, messages = run("info", "--explain", *arguments)
+    assert (code, output) == (2, "")
+    assert message in messages
+    assert len(messages.splitlines()) == 1

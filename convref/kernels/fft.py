@@ -13,13 +13,16 @@ large canvas is transformed block by block; in the gradient of the input, blocks
 An error in one frequency is an error in every output, so the bound is normwise. A transform of n
 values, in arithmetic of unit roundoff u, is wrong by a few u log2(n) of their norm at most (N. J.
 Higham, "Accuracy and Stability of Numerical Algorithms", second edition, theorem 24.2). So the root
-mean square error of a block's outputs is at most
+mean square error of a block's outputs, where m spectra are summed, is at most
 
-    c u log2(n) norm(x) norm(w)             (2-norms over all that is summed; c a small constant)
+    u (c log2(n) + m) norm(x) norm(w)       (2-norms over all that is summed; c is about 20)
 
 where direct sums are right to a few roundings of each output's own terms. An output that is small
 beside ``norm(x) norm(w)`` may have no correct digit, and an exact zero may come out as something.
 Integers, and numbers that are not finite, are refused before they come here: see `backends`.
+
+It overtakes `numba` at about 1500 taps with one channel and 150 with sixteen; at 13 x 13 with eight
+channels and 23 x 23 depthwise; with many channels on a map hardly larger than the kernel, never.
 """
 
 from collections.abc import Iterator
