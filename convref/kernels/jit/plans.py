@@ -127,11 +127,10 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
         lists = seen.origins, seen.taps, np.arange(T) * x.groups, places
         return _pairs(x, seen.placement, seen.cells, lists, spans, y.strides[0], itemsize, threads)
     if kernel != "dense":
-        lists = seen.origins, seen.taps, np.arange(T), places
-        together = y.strides[3] == 1
+        phase = Phase(np.arange(T), seen.taps, seen.origins, np.arange(P))
         return _thin(
-            x, y, seen.placement, seen.cells, lists, w_strides, spans, "scratch" in kernel,
-            together, False, itemsize, threads,
+            x, y, seen.placement, seen.cells, (phase,), w_strides, "scratch" in kernel, False,
+            itemsize, threads,
         )  # fmt: skip
     a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement, seen.cells)
     lists = seen.origins * a_i, seen.taps * a_i, np.arange(T), places
@@ -154,10 +153,9 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
         lists = origins, steps, taps * y.groups, places
         return _pairs(y, seen.placement, seen.cells, lists, spans, x.strides[0], itemsize, threads)
     if kernel != "dense":
-        together = x.strides[3] == 1 and len(spans) == 1 and seen.covers
         return _thin(
-            y, x, seen.placement, seen.cells, (origins, steps, taps, places), w_strides, spans,
-            "scratch" in kernel, together, margin, itemsize, threads,
+            y, x, seen.placement, seen.cells, seen.phases, w_strides, "scratch" in kernel, margin,
+            itemsize, threads,
         )  # fmt: skip
     a_n, a_g, a_k, a_i = canvas_strides(y, seen.placement, seen.cells)
     height = best_height(y.samples * max((rows for _, rows, _, _ in spans), default=1))
@@ -249,22 +247,37 @@ def _pairs_weights(
 
 
 def _thin(
-    a: View, out: View, placement: Placement | None, cells: int, lists: tuple[Offsets, ...],
-    w: Ints, spans: Sequence[Span], local: bool, together: bool, flag: bool, itemsize: int,
-    threads: int,
+    a: View, out: View, placement: Placement | None, cells: int, phases: tuple[Phase, ...],
+    w: Ints, local: bool, flag: bool, itemsize: int, threads: int,
 ) -> Plan:  # fmt: skip
-    """A plan for thin.contract; lists as in `_dense`."""
-    rows, steps, w_steps, places = lists
-    ends = stretches(rows, [row for row, _, _, _ in spans])
-    units = thin_table(spans, a.samples, a.groups, a.channels, local, threads)
+    """A plan for thin.contract, with the strides of w for a group, a depth and a lane.
+
+    Phases that see alike, and differ in their weights and places only, are lanes beside each other.
+    """
+    sets = alike(phases)
+    spans, (taps, steps, rows, positions) = joined(tuple(phases[0] for phases in sets))
+    channels = np.arange(out.channels)
+    w_lanes = [channels * w[2] + phase.taps[0] - own[0].taps[0] for own in sets for phase in own]
+    out_lanes = [
+        channels * out.strides[2] + (phase.positions[0] - own[0].positions[0]) * out.strides[3]
+        for own in sets
+        for phase in own
+    ]
+    counts = [len(own) * out.channels for own in sets]
+    lists = (
+        rows, stretches(rows, [row for row, _, _, _ in spans]), steps, taps,
+        positions * out.strides[3], end_to_end(w_lanes), end_to_end(out_lanes),
+    )  # fmt: skip
+    together = len(phases) == 1 and bool(np.all(np.diff(lists[4]) == 1))
+    units = thin_table(spans, counts, a.samples, a.groups, a.channels, local, threads)
     kept, shown, limit, strides, first = _canvas(a, placement, cells, local, itemsize)
     depths = a.channels * max((count for _, _, _, count in spans), default=0)
     words = listed(
-        *shown, rows, ends, steps, w_steps, places, units, UNASKED, out.channels, together, depths,
-        limit, *strides, cells if local else strides[2], *w, out.strides[0], out.strides[1],
-        out.strides[2],
+        *shown, *lists[:5], units, UNASKED, max(counts, default=0), together, depths, limit,
+        *strides, cells if local else strides[2], *w[:2], lists[5], out.strides[0],
+        out.strides[1], lists[6],
     )  # fmt: skip
-    return Plan(first, THIN, words, len(units), 12 * flag, 1, (*kept, *lists, ends, units))
+    return Plan(first, THIN, words, len(units), 12 * flag, 1, (*kept, *lists, units))
 
 
 def _thin_weights(
@@ -405,20 +418,22 @@ def pairs_table(
 
 
 def thin_table(
-    spans: Sequence[Span], samples: int, groups: int, channels: int, local: bool, threads: int
-) -> Offsets:
+    spans: Sequence[Span], lanes: Sequence[int], samples: int, groups: int, channels: int,
+    local: bool, threads: int,
+) -> Offsets:  # fmt: skip
     """Units of thin.contract, a line each: for every sample and group its phases in blocks."""
     wanted = ceil(CHUNKS_PER_THREAD * threads, max(1, samples * groups * len(spans)))
-    blocked = []
-    for row_at, row_count, step_at, step_count in spans:
+    blocked, lane = [], 0
+    for (row_at, row_count, step_at, step_count), count in zip(spans, lanes, strict=True):
         blocks = 1 if local or threads == 1 else max(1, min(wanted, row_count // 256))
         for block in range(blocks):
-            begin, end = (cut(row_count, part, blocks, 64) for part in (block, block + 1))
-            blocked.append((row_at + begin, row_at + end, step_at, step_count, channels))
+            begin, end = (row_at + cut(row_count, part, blocks, 64) for part in (block, block + 1))
+            blocked.append((begin, end, step_at, step_count, channels, lane, count))
+        lane += count
     lines = np.empty((samples, groups, len(blocked), thin.UNIT), np.int64)
     lines[..., 0] = np.arange(samples).reshape(-1, 1, 1)
     lines[..., 1] = np.arange(groups).reshape(-1, 1)
-    lines[..., 2:] = np.array(blocked, np.int64).reshape(-1, 5)
+    lines[..., 2:] = np.array(blocked, np.int64).reshape(-1, thin.UNIT - 2)
     return lines.reshape(-1, thin.UNIT)
 
 
@@ -438,11 +453,24 @@ def joined(phases: tuple[Phase, ...]) -> tuple[list[Span], list[Offsets]]:
     for phase in phases:
         spans.append((row, len(phase.origins), step, len(phase.taps)))
         row, step = row + len(phase.origins), step + len(phase.taps)
-    none = [np.zeros(0, np.int64)]
-    return spans, [
-        np.concatenate([getattr(phase, name) for phase in phases] or none)
-        for name in ("taps", "steps", "origins", "positions")
-    ]
+    names = "taps", "steps", "origins", "positions"
+    return spans, [end_to_end([getattr(phase, name) for phase in phases]) for name in names]
+
+
+def end_to_end(lists: list[Offsets]) -> Offsets:
+    """One list of several, or of none."""
+    return np.concatenate([np.zeros(0, np.int64), *lists])
+
+
+def alike(phases: tuple[Phase, ...]) -> list[list[Phase]]:
+    """Phases sorted into sets of equal steps and origins.
+
+    In a set, the taps of two phases differ by the same number everywhere, and so do the positions.
+    """
+    sets: dict[tuple[bytes, bytes], list[Phase]] = {}
+    for phase in phases:
+        sets.setdefault((phase.steps.tobytes(), phase.origins.tobytes()), []).append(phase)
+    return list(sets.values())
 
 
 def stretches(origins: Offsets, starts: Sequence[int] = (0,)) -> Offsets:

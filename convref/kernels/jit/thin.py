@@ -19,7 +19,7 @@ from convref.kernels.jit.micro import FULL, TALLEST, wide_tile
 from convref.kernels.jit.move import copy_padded, place
 from convref.kernels.jit.vectors import lanes_of
 
-UNIT = 7
+UNIT = 9
 """Integers that say what a unit of `contract` is."""
 
 
@@ -33,18 +33,18 @@ def contract(words, x, w, out, start, stop):
     row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
     rows, ends, steps, w_all = word(words, 6), word(words, 7), word(words, 8), word(words, 9)
     places, units, broken = word(words, 10), word(words, 11), word(words, 12)
-    lanes, together, depths, limit = (
+    most_lanes, together, depths, limit = (
         load(words, 13), load(words, 14), load(words, 15), load(words, 16),
     )  # fmt: skip
     x_n, x_g, x_c, x_i = load(words, 17), load(words, 18), load(words, 19), load(words, 20)
-    a_step, w_group, w_outer, w_step = (
-        load(words, 21), load(words, 22), load(words, 23), load(words, 24),
+    a_step, w_group, w_outer, w_lanes = (
+        load(words, 21), load(words, 22), load(words, 23), word(words, 24),
     )  # fmt: skip
-    out_n, out_group, out_step = load(words, 25), load(words, 26), load(words, 27)
+    out_n, out_group, out_lanes = load(words, 25), load(words, 26), word(words, 27)
     channels, width = load(units, UNIT * start + 6), FULL * lanes_of(out)
     scratch = zeros_like(out, channels * cells + width)
     sums_ = zeros_like(out, TALLEST * width + width)
-    offsets = np.empty(2 * depths + lanes, np.int64)
+    offsets = np.empty(2 * depths + most_lanes, np.int64)
     sums, a_steps = data(sums_), data(offsets)
     w_steps = shifted(a_steps, depths)
     w_rows = shifted(w_steps, depths)
@@ -52,10 +52,12 @@ def contract(words, x, w, out, start, stop):
     if cells > 0:
         a, limit = data(scratch), channels * cells + width
     placed = spread_at = spread_count = -1
+    reach = 0
     for unit in range(start, stop):
         line = shifted(units, unit * UNIT)
         sample, group, p, p_end = load(line, 0), load(line, 1), load(line, 2), load(line, 3)
         step_at, step_count = load(line, 4), load(line, 5)
+        lane_at, lanes = load(line, 7), load(line, 8)
         depth = channels * step_count
         at = sample * x_n + group * x_g
         if cells > 0:
@@ -68,27 +70,28 @@ def contract(words, x, w, out, start, stop):
         if spread_at != step_at or spread_count != step_count:
             spread(0, a_step, steps, step_at, step_count, 0, depth, a_steps)
             spread(0, w_outer, w_all, step_at, step_count, 0, depth, w_steps)
-            spread_at, spread_count = step_at, step_count
+            spread_at, spread_count, reach = step_at, step_count, 0
+            for d in range(depth):
+                reach = max(reach, load(a_steps, d))
         for lane in range(lanes):
-            store(w_rows, lane, group * w_group + lane * w_step)
+            store(w_rows, lane, group * w_group + load(w_lanes, lane_at + lane))
         if load(broken, 0) >= 0 and not finite(w, w_rows, lanes, w_steps, depth):
             store(broken, 0, 1)
         strip(
-            a, at, limit, rows, ends, p, p_end, a_steps, w, w_rows, w_steps, depth, out,
-            sample * out_n + group * out_group, places, out_step, together, lanes, sums,
+            a, at, limit, reach, rows, ends, p, p_end, a_steps, w, w_rows, w_steps, depth, out,
+            sample * out_n + group * out_group, places, shifted(out_lanes, lane_at), together,
+            lanes, sums,
         )  # fmt: skip
     keep(scratch, sums_, offsets)
 
 
 @njit(nogil=True, cache=True, fastmath=False)
 def strip(
-    a, at, limit, rows, ends, p, p_end, a_steps, w, w_rows, w_steps, depth,
-    out, out_at, places, out_step, together, lanes, sums,
+    a, at, limit, reach, rows, ends, p, p_end, a_steps, w, w_rows, w_steps, depth,
+    out, out_at, places, out_lanes, together, lanes, sums,
 ):  # fmt: skip
-    """The sums of positions p to p_end, tile by tile."""
-    LANES, reach = lanes_of(out), 0
-    for d in range(depth):
-        reach = max(reach, load(a_steps, d))
+    """The sums of positions p to p_end, tile by tile; ``reach`` is the longest step."""
+    LANES = lanes_of(out)
     while p < p_end:
         origin = load(rows, p)
         vectors = FULL if lanes <= 2 else FULL // 2
@@ -114,7 +117,7 @@ def strip(
                 first = load(rows, following) - origin
                 count = min(min(load(ends, following), p_end) - following, width - first)
                 for r in range(height):
-                    to = out_at + (lane + r) * out_step
+                    to = out_at + load(out_lanes, lane + r)
                     emit(
                         sums, r * width + first, out, to, places, following, count, p_end, together
                     )
