@@ -1,57 +1,17 @@
 """One row of the benchmark: check every engine on one problem, then time them in turn."""
 
-import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from contention import wait_for_quiet
-from operands import integer_operands
-from process import EngineProcess, Message
-from suite import Layer
-from through_convref import reference
 
-
-@dataclass
-class Row:
-    """What the engines did on one layer, operator and number of threads."""
-
-    layer: Layer
-    operator: str
-    threads: int
-    dtype: str
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    """By engine: the median call of each round. Round by round the engines took turns."""
-    others: list[float] = field(default_factory=list)
-    """For every round of every engine: the CPUs that other processes held."""
-    unsupported: dict[str, str] = field(default_factory=dict)
-    """By engine: what it doesn't offer."""
-    failures: dict[str, str] = field(default_factory=dict)
-    """By engine: how its result was wrong, or why there was none. It has no times then."""
-
-    def gflops(self, engine: str) -> float:
-        """Speed of the engine in its median round."""
-        return self.layer.flops / statistics.median(self.seconds[engine]) / 1e9
-
-    @property
-    def contention(self) -> float | None:
-        """The CPUs that other processes held, on average over the rounds."""
-        return statistics.fmean(self.others) if self.others else None
-
-    def ratio(self, first: str, other: str) -> float | None:
-        """How many times as fast the first engine is: the median of the rounds' ratios."""
-        if first not in self.seconds or other not in self.seconds:
-            return None
-        pairs = zip(self.seconds[first], self.seconds[other], strict=True)
-        return statistics.median(theirs / ours for ours, theirs in pairs)
-
-    def to_json(self) -> dict[str, Any]:
-        """The row as plain values, the layer by its label."""
-        plain = {**asdict(self), "layer": self.layer.label, "flops": self.layer.flops}
-        return {**plain, "families": self.layer.families}
+from benchmarks.contention import wait_for_quiet
+from benchmarks.operands import integer_operands
+from benchmarks.process import EngineProcess, Message
+from benchmarks.results import Row
+from benchmarks.suite import Layer
+from benchmarks.through_convref import reference
 
 
 class Problem:
@@ -76,7 +36,7 @@ class Problem:
 
         Before each round, wait for the machine to be quiet, so many seconds at most.
         """
-        row = Row(self.layer, self.operator, processes[0].threads, self.dtype)
+        row = Row.of(self.layer, self.operator, processes[0].threads, self.dtype)
         good = [process for process in processes if self._check(process, row)]
         good = [process for process in good if self._warm(process, row)]
         for _ in range(rounds):

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from suite import Layer
+
+from benchmarks.suite import Layer
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]

@@ -1,4 +1,4 @@
-"""The parent's side of the protocol that worker.py describes."""
+"""The processes: one for each engine, under the protocol of worker.py, and those of peak.py."""
 
 import dataclasses
 import json
@@ -10,13 +10,40 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from engines import THREAD_VARIABLES
-from suite import Layer
+from benchmarks.engines import THREAD_VARIABLES
+from benchmarks.suite import Layer
 
 Message = dict[str, Any]
 
 SETTLE_SECONDS = 0.05
 """Thread pools spin for some milliseconds after their last task; the next engine waits for that."""
+
+CLOSE_SECONDS = 2
+
+ROOT = Path(__file__).parents[1]
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The variables of a process on so many threads that can import ``benchmarks``."""
+    paths = (str(ROOT), os.environ.get("PYTHONPATH"))
+    found = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), **found}
+
+
+def measured_rates(threads: int, dtype: str) -> Message:
+    """What peak.py measures on so many threads, or ``{"error": ...}``."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "benchmarks.peak", str(threads), dtype],
+        capture_output=True,
+        text=True,
+        env=environment(threads),
+        process_group=0,  # Ctrl-C is the parent's to handle
+    )
+    if finished.returncode:
+        lines = finished.stderr.splitlines() or [f"code {finished.returncode}"]
+        return {"error": lines[-1]}
+    answer: Message = json.loads(finished.stdout)
+    return answer
 
 
 class EngineProcess:
@@ -28,14 +55,13 @@ class EngineProcess:
         self._start()
 
     def _start(self) -> None:
-        script = Path(__file__).with_name("worker.py")
-        environment = dict.fromkeys(THREAD_VARIABLES, str(self.threads))
         self._process = subprocess.Popen(
-            [sys.executable, str(script), self.engine, str(self.threads)],
+            [sys.executable, "-m", "benchmarks.worker", self.engine, str(self.threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **environment},
+            env=environment(self.threads),
+            process_group=0,  # Ctrl-C is the parent's to handle
         )
 
     def describe(self) -> Message:
@@ -58,9 +84,15 @@ class EngineProcess:
         return self._ask(do="time")
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, by force if it is in the middle of something that takes long."""
+        assert self._process.stdin is not None
         with suppress(BrokenPipeError):
-            self._process.communicate()
+            self._process.stdin.close()
+        try:
+            self._process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _ask(self, **request: Any) -> Message:
         """The answer to a request; a process that died is started anew for the next one."""

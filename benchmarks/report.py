@@ -1,99 +1,145 @@
-"""The printed report: the table, geometric means, losses and failures."""
+"""The printed report: the table, geometric means, share of the multiply-add rate, losses, failures.
 
-from collections.abc import Iterable, Sequence
+``python -m benchmarks.report RUN.json`` prints it again for a run that was written.
+"""
+
+import argparse
+from collections.abc import Sequence
 from statistics import geometric_mean
 
-from contention import BUSY
-from measure import Row
-from suite import FAMILIES
+from benchmarks.contention import BUSY
+from benchmarks.options import run_file
+from benchmarks.results import LARGE_FLOPS, WANTED_SHARE, Results, Row
+from benchmarks.suite import FAMILIES
+from benchmarks.text import mean, ratio, speed, table
 
-Rows = Sequence[Row]
-Names = Sequence[str]
 
-
-def report(rows: Rows, engines: Names) -> str:
-    """All parts of the report; ratios say how many times as fast the first engine is."""
-    parts = [speeds(rows, engines)]
-    if len(engines) > 1:
-        parts += [operator_means(rows, engines), family_means(rows, engines)]
-        parts += [losses(rows, engines)]
-    parts += [failures(rows), disturbed(rows)]
+def report(results: Results) -> str:
+    """All parts of the report; ratios say how many times as fast the judged engine is."""
+    parts = [heading(results), speeds(results)]
+    if results.peers:
+        parts += [operator_means(results), family_means(results)]
+    parts += [shares(results)]
+    if results.peers:
+        parts += [losses(results)]
+    parts += [failures(results), disturbed(results)]
     return "\n\n".join(part for part in parts if part)
 
 
-def speeds(rows: Rows, engines: Names) -> str:
+def heading(results: Results) -> str:
+    """What was measured, where and when."""
+    machine, options = results.machine, results.options
+    lines = [
+        f"{results.date}, {machine['cpu']}, {machine['cpus']} CPUs, "
+        f"{machine['vector_bits']}-bit vectors, {options['dtype']}, rounds: {options['rounds']}",
+        *(f"{name}: {version}" for name, version in results.versions.items()),
+        *(
+            f"threads {peak.threads}: {peak.gflops:.1f} GFLOP/s of fused multiply-adds, "
+            f"copies at {peak.gbytes:.1f} GB/s (read and written), others {ratio(peak.others)}"
+            for peak in results.peaks
+        ),
+    ]
+    if not results.finished:
+        lines.append(f"interrupted after {len(results.rows)} rows")
+    return "\n".join(lines)
+
+
+def speeds(results: Results) -> str:
     """A line per row: GFLOP/s of every engine, the ratios, the CPUs that others held."""
-    first, *others = engines
-    head = ["layer", "operator", "threads", *engines, *(f"/ {other}" for other in others)]
-    head += ["others"]
+    head = ["layer", "operator", "threads", *results.engines]
+    head += [*(f"/ {peer}" for peer in results.peers), "others"]
     body = [
         [
-            row.layer.label,
+            row.layer,
             row.operator,
             str(row.threads),
-            *(speed(row, engine) for engine in engines),
-            *(ratio(row.ratio(first, other)) for other in others),
+            *(speed(row, engine) for engine in results.engines),
+            *(ratio(row.ratio(results.engine, peer)) for peer in results.peers),
             ratio(row.contention),
         ]
-        for row in rows
+        for row in results.rows
     ]
-    return f"GFLOP/s, and {first} / others\n" + table(head, body)
+    return f"GFLOP/s, and {results.engine} / others\n" + table(head, body)
 
 
-def operator_means(rows: Rows, engines: Names) -> str:
+def operator_means(results: Results) -> str:
     """Geometric means by operator and number of threads."""
-    lines = [
-        [operator, str(threads), *means(chosen, engines)]
-        for operator, threads in dict.fromkeys((row.operator, row.threads) for row in rows)
-        if (chosen := [row for row in rows if (row.operator, row.threads) == (operator, threads)])
-    ]
-    first, *others = engines
-    head = ["operator", "threads", *(f"/ {other}" for other in others)]
-    return f"Geometric means of {first} / others (number of rows)\n" + table(head, lines)
+    head = ["operator", "threads", *(f"/ {peer}" for peer in results.peers)]
+    body = means_by_operator(results, results.rows)
+    return f"Geometric means of {results.engine} / others (number of rows)\n" + table(head, body)
 
 
-def family_means(rows: Rows, engines: Names) -> str:
+def family_means(results: Results) -> str:
     """The same by family; a layer counts in every family it belongs to."""
+    body = [
+        [family, *line]
+        for family in FAMILIES
+        for line in means_by_operator(results, [r for r in results.rows if family in r.families])
+    ]
+    head = ["family", "operator", "threads", *(f"/ {peer}" for peer in results.peers)]
+    return f"By family: geometric means of {results.engine} / others\n" + table(head, body)
+
+
+def means_by_operator(results: Results, rows: Sequence[Row]) -> list[list[str]]:
+    """A line of means per operator and number of threads."""
     lines = []
-    for family in FAMILIES:
-        members = [row for row in rows if family in row.layer.families]
-        for operator, threads in dict.fromkeys((row.operator, row.threads) for row in members):
-            chosen = [r for r in members if (r.operator, r.threads) == (operator, threads)]
-            lines.append([family, operator, str(threads), *means(chosen, engines)])
-    first, *others = engines
-    head = ["family", "operator", "threads", *(f"/ {other}" for other in others)]
-    return f"By family: geometric means of {first} / others\n" + table(head, lines)
+    for operator, threads in dict.fromkeys((row.operator, row.threads) for row in rows):
+        chosen = [row for row in rows if (row.operator, row.threads) == (operator, threads)]
+        found = [results.ratios(chosen, peer) for peer in results.peers]
+        cells = [f"{ratio(mean(values))} ({len(values)})" for values in found]
+        lines.append([operator, str(threads), *cells])
+    return lines
 
 
-def losses(rows: Rows, engines: Names) -> str:
-    """Every row where the first engine is slower than another, the worst first."""
-    first, *others = engines
-    compared = [(row.ratio(first, other), row, other) for row in rows for other in others]
-    lost = [(value, row, other) for value, row, other in compared if value and value < 1]
+def shares(results: Results) -> str:
+    """How near large dense layers come to the multiply-add rate, forward."""
+    lines = []
+    for threads in results.threads:
+        if found := results.large_dense(threads):
+            lowest, row = found[0]
+            reached = sum(share >= WANTED_SHARE for share, _ in found)
+            peak = results.peak(threads, row.dtype)
+            doubt = "; but the rate was disturbed" if peak and peak.disturbed else ""
+            lines.append(
+                f"threads {threads}: geometric mean {geometric_mean(s for s, _ in found):.0%}, "
+                f"minimum {lowest:.0%} ({row.layer}), {WANTED_SHARE:.0%} or more in {reached} "
+                f"of {len(found)} layers{doubt}"
+            )
+    about = f"Share of the multiply-add rate, dense layers above {LARGE_FLOPS / 1e6:.0f} MFLOP"
+    return "\n".join([f"{about}, forward, {results.engine}", *lines]) if lines else ""
+
+
+def losses(results: Results) -> str:
+    """Every row where the judged engine is slower than a peer, the worst first."""
+    first = results.engine
+    compared = [
+        (row.ratio(first, peer), row, peer) for row in results.rows for peer in results.peers
+    ]
+    lost = [(value, row, peer) for value, row, peer in compared if value and value < 1]
     lost.sort(key=lambda entry: entry[0])
     if not lost:
         return f"{first} loses no row."
     head = ["layer", "operator", "threads", "against", "ratio", first, "theirs"]
     body = [
         [
-            row.layer.label,
+            row.layer,
             row.operator,
             str(row.threads),
-            other,
+            peer,
             ratio(value),
             speed(row, first),
-            speed(row, other),
+            speed(row, peer),
         ]
-        for value, row, other in lost
+        for value, row, peer in lost
     ]
     return f"Rows that {first} loses: {len(lost)}\n" + table(head, body)
 
 
-def failures(rows: Rows) -> str:
+def failures(results: Results) -> str:
     """Every engine that gave a wrong result, or none."""
     body = [
-        [row.layer.label, row.operator, str(row.threads), engine, reason]
-        for row in rows
+        [row.layer, row.operator, str(row.threads), engine, reason]
+        for row in results.rows
         for engine, reason in row.failures.items()
     ]
     if not body:
@@ -101,50 +147,25 @@ def failures(rows: Rows) -> str:
     return "Failed\n" + table(["layer", "operator", "threads", "engine", "reason"], body)
 
 
-def disturbed(rows: Rows) -> str:
+def disturbed(results: Results) -> str:
     """How many rows were timed while other processes held CPUs."""
-    count = sum((row.contention or 0) > BUSY for row in rows)
+    count = sum(row.disturbed for row in results.rows)
     if not count:
         return ""
     return (
-        f"{count} of {len(rows)} rows were timed while other processes held more than {BUSY} CPUs "
-        "(see `others`): don't trust them, or means over them."
+        f"{count} of {len(results.rows)} rows were timed while other processes held more than "
+        f"{BUSY} CPUs (see `others`): don't trust them, or means over them."
     )
 
 
-def speed(row: Row, engine: str) -> str:
-    """GFLOP/s, or why there are none."""
-    if engine in row.seconds:
-        return f"{row.gflops(engine):.1f}"
-    return "failed" if engine in row.failures else "-"
-
-
-def ratio(value: float | None) -> str:
-    """A ratio, or a number of CPUs, as printed."""
-    return "-" if value is None else f"{value:.2f}"
-
-
-def means(rows: Rows, engines: Names) -> Iterable[str]:
-    """For each engine after the first: the geometric mean of the ratios, and of how many."""
-    first, *others = engines
-    for other in others:
-        found = [value for row in rows if (value := row.ratio(first, other)) is not None]
-        mean = geometric_mean(found) if found else None
-        yield f"{ratio(mean)} ({len(found)})"
-
-
-def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """Aligned columns: words to the left, numbers to the right."""
-    lines = [list(head), *map(list, body)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    numeric = [
-        all(cell[0].isdigit() or cell in ("-", "failed") for cell in column[1:])
-        for column in zip(*lines, strict=True)
-    ]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
-        ).rstrip()
-        for line in lines
+def main() -> None:
+    """Print the report of the run that the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.report", description="Print the report of a run."
     )
+    parser.add_argument("run", type=run_file, metavar="RUN.json", help="what --json has written")
+    print(report(parser.parse_args().run))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """What a small job pays: the smallest call, the import, and the first convolution of a process.
 
-``python benchmarks/small.py [--repeats 7]``
+``python -m benchmarks.small [--repeats 7]``
 
 Everything is measured in fresh interpreters, and printed as the median of several. For the first
 convolutions, NUMBA_CACHE_DIR is a temporary folder, so nothing of the user's cache is read or
@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from report import table
+from benchmarks.text import table
 
 IMPORT = """
 import sys

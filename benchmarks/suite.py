@@ -63,6 +63,11 @@ class Layer:
         }
 
     @property
+    def elements(self) -> int:
+        """Numbers in x, w and dy together; each operator reads two of them and fills the third."""
+        return sum(map(prod, self.shapes.values()))
+
+    @property
     def families(self) -> tuple[str, ...]:
         """Every family the layer belongs to; a depthwise 1-D layer belongs to two."""
         depthwise = 1 < self.groups == self.C

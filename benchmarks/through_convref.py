@@ -1,11 +1,11 @@
 """A layer's operators as calls of convref, by any of its back ends."""
 
 from collections.abc import Callable
-
-from operands import Array, Arrays
-from suite import Layer
+from typing import Any
 
 import convref
+from benchmarks.operands import Array, Arrays
+from benchmarks.suite import Layer
 
 
 def convref_call(
@@ -17,7 +17,7 @@ def convref_call(
     x and dy exchanged: the gradient of its input is that convolution of dy.
     """
     x, w, dy = arrays["x"], arrays["w"], arrays["dy"]
-    words = {
+    words: dict[str, Any] = {
         "stride": layer.stride,
         "padding": layer.padding,
         "dilation": layer.dilation,

@@ -1,4 +1,4 @@
-"""The process of one engine: ``python worker.py ENGINE THREADS``, started by process.py.
+"""The process of one engine: ``python -m benchmarks.worker ENGINE THREADS``, started by process.py.
 
 It reads one JSON object a line from its input and answers each with one line:
 
@@ -23,10 +23,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from contention import Contention
-from engines import Engine, Unsupported, load
-from operands import integer_operands, normal_operands
-from suite import Layer
+
+from benchmarks.contention import Contention
+from benchmarks.engines import Engine, Unsupported, load
+from benchmarks.operands import integer_operands, normal_operands
+from benchmarks.suite import Layer
 
 ROUND_SECONDS = 0.05
 WARM_CALLS = 5

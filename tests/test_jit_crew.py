@@ -239,7 +239,6 @@ def test_an_interrupt_comes_out_when_everybody_has_finished(fresh: Crew) -> None
     assert fresh.helpers == 2
 
 
-@pytest.mark.xfail(strict=True, reason="the lock stays locked, or a helper is never woken")
 def test_an_interrupt_at_any_step_costs_no_helper(fresh: Crew) -> None:
     """When Python looks for signals: functions begin, or built-in ones have returned."""
     compiled = [f.py_func.__code__ for f in vars(crew).values() if hasattr(f, "py_func")]
@@ -268,7 +267,6 @@ def test_an_interrupt_at_any_step_costs_no_helper(fresh: Crew) -> None:
     assert step > 9
 
 
-@pytest.mark.xfail(strict=True, reason="nobody wakes who fell asleep just before the post")
 def test_no_helper_falls_asleep_over_work(fresh: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even before a caller who is slow to begin."""
     lead = crew.lead
@@ -284,7 +282,6 @@ def test_no_helper_falls_asleep_over_work(fresh: Crew, monkeypatch: pytest.Monke
         meet(3)
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="the error comes out")
 def test_without_any_more_threads_the_caller_works_alone(
     fresh: Crew, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,7 +313,6 @@ def test_a_helper_keeps_off_the_caller_who_woke_it(fresh: Crew, processors: set[
     assert os.sched_getaffinity(0) == processors
 
 
-@pytest.mark.xfail(strict=True, reason="the last caller is said to have been on 0")
 def test_a_helper_keeps_off_the_caller_who_hired_it(
     fresh: Crew, processors: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,7 +322,6 @@ def test_a_helper_keeps_off_the_caller_who_hired_it(
     assert helpers_may_use(before) == [processors - {max(processors)}]
 
 
-@pytest.mark.xfail(strict=True, reason="it stays where it was")
 def test_a_helper_does_not_leave_the_one_processor(fresh: Crew, processors: set[int]) -> None:
     """That the process is confined to after the helper was hired."""
     before = set(threading.enumerate())
@@ -442,7 +437,6 @@ def test_a_process_ends_well(ending: str) -> None:
     ends_well(ENDINGS[ending])
 
 
-@pytest.mark.xfail(strict=True, reason="the helper compiles what it does")
 def test_no_fork_finds_a_helper_compiling() -> None:
     """For the compiler would stay locked in the child."""
     ends_well(NO_HELPER)

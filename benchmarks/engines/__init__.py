@@ -19,8 +19,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from operands import Arrays
-from suite import Layer
+from benchmarks.operands import Arrays
+from benchmarks.suite import Layer
 
 ENGINES = ("numba", "numpy", "torch", "onnxruntime", "jax")
 
@@ -49,4 +49,4 @@ class Engine(Protocol):
 
 def load(name: str) -> Engine:
     """The engine of that name; ImportError where its package is not installed."""
-    return cast(Engine, import_module(f"engines.{name}"))
+    return cast(Engine, import_module(f"benchmarks.engines.{name}"))

@@ -14,8 +14,9 @@ if hasattr(os, "sched_setaffinity"):
 import jax
 import numpy as np
 from jax.lax import conv_general_dilated
-from operands import Arrays
-from suite import Layer
+
+from benchmarks.operands import Arrays
+from benchmarks.suite import Layer
 
 VERSION = f"jax {jax.__version__}"
 

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import numpy
-from operands import Array, Arrays
-from suite import Layer
-from through_convref import convref_call
 
-VERSION = f"convref on numpy {numpy.__version__}"
+import convref
+from benchmarks.operands import Array, Arrays
+from benchmarks.suite import Layer
+from benchmarks.through_convref import convref_call
+
+VERSION = f"convref {convref.__version__} on numpy {numpy.__version__}"
 
 
 def prepare(layer: Layer, operator: str, threads: int, arrays: Arrays) -> Callable[[], Array]:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import onnxruntime
 from onnx import ModelProto, helper, numpy_helper
-from operands import Array, Arrays
-from suite import Layer
 
-from engines import Unsupported
+from benchmarks.engines import Unsupported
+from benchmarks.operands import Array, Arrays
+from benchmarks.suite import Layer
 
 VERSION = f"onnxruntime {onnxruntime.__version__}"
 

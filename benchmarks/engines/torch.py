@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import torch
-from operands import Arrays
-from suite import Layer
+
+from benchmarks.operands import Arrays
+from benchmarks.suite import Layer
 
 VERSION = f"torch {torch.__version__}"
 

@@ -15,7 +15,7 @@ import ctypes
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Lock, Semaphore, Thread
+from threading import Semaphore, Thread
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,12 @@ CHUNKS_PER_THREAD = 8
 """Enough for threads to finish together on a busy machine, few enough to cost nothing."""
 PATIENCE = 300_000
 """How often a helper looks at the board before it sleeps."""
-OPEN, NEXT, INSIDE, SEATS, FUNCTION, WORDS, A, B, OUT, CHUNKS, UNITS, ASLEEP = range(0, 96, 8)
+NAP = 0.05
+"""Seconds after which a helper who sleeps looks at the board once more."""
+PLACES = 13
+(
+    OPEN, NEXT, INSIDE, SEATS, FUNCTION, WORDS, A, B, OUT, CHUNKS, UNITS, ASLEEP, TAKEN,
+) = range(0, 8 * PLACES, 8)  # fmt: skip
 """What is where on the board, each in a cache line of its own."""
 
 
@@ -76,28 +81,37 @@ class Crew:
     """The board, and the helpers who watch it."""
 
     def __init__(self) -> None:
-        self.board = np.zeros(96, np.int64)
-        self.lock = Lock()
+        self.board = np.zeros(8 * PLACES, np.int64)
         self.bell = Semaphore(0)
         self.helpers = 0
-        self.caller = 0
+        self.caller = -1
         """The processor that the last caller was on."""
 
-    def hire(self) -> None:
-        """One more helper, for as long as the process lives."""
-        self.helpers += 1
-        Thread(target=self.help, name="convref", daemon=True).start()
+    def hire(self, wanted: int) -> None:
+        """As many helpers as wanted, or as the system allows, for as long as the process lives."""
+        # Compiled here, for a helper must not hold the compiler's lock when the process forks.
+        watch(self.board, 0)
+        count(self.board, ASLEEP, 0)
+        self.caller = processor()
+        with suppress(RuntimeError):  # no more threads: the caller does what they would have
+            while self.helpers < wanted:
+                Thread(target=self.help, name="convref", daemon=True).start()
+                self.helpers += 1
 
     def help(self) -> None:
         """Watch the board; sleep when nothing comes up; wake with the bell."""
         while True:
             keep_off(self.caller)
             watch(self.board, PATIENCE)
-            self.bell.acquire()
+            count(self.board, ASLEEP, 1)
+            # A caller who looked a moment too early has not rung: after a nap, look once more.
+            if not self.bell.acquire(timeout=NAP) and not self.board[OPEN]:
+                self.bell.acquire()
+            count(self.board, ASLEEP, -1)
 
     def wake(self) -> None:
         """Ring for the helpers who sleep."""
-        if asleep := take_all(self.board):
+        if asleep := int(self.board[ASLEEP]):
             self.caller = processor()
             self.bell.release(asleep)
 
@@ -116,21 +130,15 @@ def share(
         kernel.function(words, a, b, out, 0, units)
         return
     crew, threads = _crew, min(num_threads(), units, 1 + macs // WORTH_A_THREAD)
-    function = kernel.address(out.dtype)
-    places = address(words), address(a), address(b), address(out)
-    # Where another Python thread keeps the crew busy, the caller works alone.
-    if threads <= 1 or not crew.lock.acquire(blocking=False):
-        alone(function, *places, units)
+    places = kernel.address(out.dtype), address(words), address(a), address(b), address(out)
+    if threads <= 1:
+        alone(*places, units)
         return
-    try:
-        while crew.helpers < threads - 1:
-            crew.hire()
-        chunks = min(units, threads * CHUNKS_PER_THREAD)
-        if crew.board[ASLEEP]:
-            crew.wake()
-        lead(crew.board, function, *places, chunks, units, threads - 1)
-    finally:
-        crew.lock.release()
+    if crew.helpers < threads - 1:
+        crew.hire(threads - 1)
+    crew.wake()
+    chunks = min(units, threads * CHUNKS_PER_THREAD)
+    lead(crew.board, *places, chunks, units, threads - 1)
 
 
 @njit(nogil=True, cache=True)
@@ -142,7 +150,15 @@ def alone(function, words, a, b, out, units):
 
 @njit(nogil=True, cache=True)
 def lead(board, function, words, a, b, out, chunks, units, seats):
-    """Post the work on the board, do it with whoever comes, and wait for those still at it."""
+    """Post the work on the board, do it with whoever comes, and wait for those still at it.
+
+    All in one call, which no interrupt can cut short. Where the board is taken, by another Python
+    thread, the caller works alone.
+    """
+    if _add(board, TAKEN, 1) > 0:
+        _add(board, TAKEN, -1)
+        _call(function, words, a, b, out, 0, units)
+        return
     board[FUNCTION], board[WORDS], board[A], board[B], board[OUT] = function, words, a, b, out
     board[CHUNKS], board[UNITS], board[SEATS], board[NEXT] = chunks, units, seats, 0
     _add(board, OPEN, 1)
@@ -150,11 +166,12 @@ def lead(board, function, words, a, b, out, chunks, units, seats):
     _add(board, OPEN, -1)
     while _add(board, INSIDE, 0) > 0:
         pass
+    _add(board, TAKEN, -1)
 
 
 @njit(nogil=True, cache=True)
 def watch(board, patience):
-    """Help with whatever is posted; after so many looks in vain, say so and return."""
+    """Help with whatever is posted; return after so many looks in vain."""
     looks = 0
     while looks < patience:
         looks += 1
@@ -165,7 +182,6 @@ def watch(board, patience):
             take_chunks(board)
             looks = 0
         _add(board, INSIDE, -1)
-    _add(board, ASLEEP, 1)
 
 
 @njit(nogil=True, cache=True)
@@ -183,11 +199,9 @@ def take_chunks(board):
 
 
 @njit(nogil=True, cache=True)
-def take_all(board):
-    """How many helpers sleep; from now on none, for they are about to be woken."""
-    asleep = board[ASLEEP]
-    _add(board, ASLEEP, -asleep)
-    return asleep
+def count(board, at, number):
+    """Add to a number on the board."""
+    _add(board, at, number)
 
 
 @intrinsic
@@ -235,8 +249,8 @@ def keep_off(caller: int) -> None:
     """Let this thread run anywhere but on one processor; a sandbox that forbids it is no error."""
     if _processor and caller >= 0:
         with suppress(OSError):
-            if others := _allowed() - {caller}:
-                os.sched_setaffinity(0, others)
+            allowed = _allowed()
+            os.sched_setaffinity(0, allowed - {caller} or allowed)
 
 
 def _allowed() -> set[int]:
