@@ -30,6 +30,8 @@ MANY = 10**9
 """Multiply-adds that are worth any number of threads."""
 ENOUGH = 10**10
 """How often a unit looks for the others of a meeting before it gives up."""
+ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else set()
+"""The processors that the process may use, before anybody is hired."""
 
 
 def count_units(words, a, b, out, start, stop):
@@ -56,7 +58,7 @@ def count_company(words, a, b, out, start, stop):
     for unit in range(start, stop):
         _add(inside, 0, 1)
         most = 0
-        for _ in range(20_000):
+        for _ in range(20_000_000):
             most = max(most, _look(inside, 0))
         _add(inside, 0, -1)
         store(out, unit, load(a, 0) * most)
@@ -98,6 +100,13 @@ def fall_asleep(team: Crew) -> None:
     assert team.board[crew.ASLEEP] == team.helpers
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Nobody in a meeting has to wait for the compiler."""
+    with using_threads(2):
+        counted(2)
+
+
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Crew:
     """A crew without helpers in place of the one that there is, and more patient."""
@@ -109,11 +118,10 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Crew:
 @pytest.fixture
 def processors() -> Iterator[set[int]]:
     """The processors that the caller may use, and may use again afterwards."""
-    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) == 1:
+    if len(ALLOWED) < 2:
         pytest.skip("nowhere to go on this system")
-    allowed = os.sched_getaffinity(0)
-    yield allowed
-    os.sched_setaffinity(0, allowed)
+    yield ALLOWED
+    os.sched_setaffinity(0, ALLOWED)
 
 
 @given(units=st.integers(0, 200), threads=st.integers(1, 6))
@@ -144,11 +152,11 @@ def test_as_many_threads_as_asked_for_work_at_once(fresh: Crew, threads: int) ->
 
 def test_no_more_threads_than_asked_for_work_at_once(fresh: Crew) -> None:
     """Though more helpers are watching."""
-    inside, one, company = np.zeros(1, np.int64), np.ones(1), np.zeros(64)
+    inside, one, company = np.zeros(1, np.int64), np.ones(1), np.zeros(9)
     for threads in (2, 3, 2):
         meet(6)
         with using_threads(threads):
-            share(COMPANY, listed(inside), one, one, company, 64, MANY)
+            share(COMPANY, listed(inside), one, one, company, 9, MANY)
         assert 1 <= company.min() <= company.max() <= threads
     assert fresh.helpers == 5
 
@@ -239,16 +247,24 @@ def test_an_interrupt_comes_out_when_everybody_has_finished(fresh: Crew) -> None
     assert fresh.helpers == 2
 
 
+@pytest.mark.xfail(strict=True, reason="the semaphore stays locked: callers and helpers hang")
 def test_an_interrupt_at_any_step_costs_no_helper(fresh: Crew) -> None:
     """When Python looks for signals: functions begin, or built-in ones have returned."""
     compiled = [f.py_func.__code__ for f in vars(crew).values() if hasattr(f, "py_func")]
+    met: list[int] = []
 
-    def strike(frame: FrameType, event: str, _: object) -> None:
+    def strike(frame: FrameType | None, event: str, _: object) -> None:
         nonlocal left
-        here = frame.f_code.co_filename == crew.__file__ and frame.f_code not in compiled
-        left -= here and event in ("call", "c_return")
+        if event in ("call", "c_return") and frame and frame.f_code not in compiled:
+            while frame and frame.f_code.co_filename != crew.__file__:
+                frame = frame.f_back
+            left -= frame is not None
         if left == 0:
             raise KeyboardInterrupt
+
+    def meet_again() -> None:
+        meet(3)
+        met.append(step)
 
     meet(3)
     for step in count(1):
@@ -263,8 +279,32 @@ def test_an_interrupt_at_any_step_costs_no_helper(fresh: Crew) -> None:
             pass
         finally:
             sys.setprofile(None)
-        meet(3)
+        again = threading.Thread(target=meet_again, daemon=True)
+        again.start()
+        again.join(timeout=8)
+        assert met[-1:] == [step]
     assert step > 9
+
+
+@pytest.mark.xfail(strict=True, reason="one who waits for the interpreter is not counted as asleep")
+def test_a_helper_who_falls_asleep_while_the_caller_is_in_python_is_woken(
+    fresh: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who does not hand over the interpreter from one call to the next."""
+    meet(2)
+    fall_asleep(fresh)
+    monkeypatch.setattr(crew, "PATIENCE", 1000)
+    monkeypatch.setattr(crew, "NAP", 10**6, raising=False)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(30)
+    try:
+        for _ in range(20):
+            meet(2)
+            end = time.perf_counter() + 0.002
+            while time.perf_counter() < end:
+                pass
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_no_helper_falls_asleep_over_work(fresh: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +343,7 @@ def helpers_may_use(before: set[threading.Thread]) -> list[set[int]]:
 
 
 def test_a_helper_keeps_off_the_caller_who_woke_it(fresh: Crew, processors: set[int]) -> None:
-    """And the caller may go where it could before."""
+    """And does not move the caller."""
     before = set(threading.enumerate())
     for _ in range(3):
         meet(2)
@@ -359,7 +399,7 @@ x, w = np.ones((4, 16, 40, 40), np.float32), np.ones((16, 16, 3, 3), np.float32)
 
 def conv():
     assert (convref.conv(x, w, threads=2, backend="numba") == 144).all()
-    assert crew._crew.helpers == 1
+    assert [thread.name for thread in threading.enumerate()].count("convref") == 1
 
 
 def fall_asleep():
@@ -423,7 +463,7 @@ conv()
 
 NO_HELPER = """
 crew.Thread = lambda **_: threading.Thread(target=int)
-conv()
+convref.conv(x, w, threads=2, backend="numba")
 assert crew.watch.signatures
 """
 
@@ -431,8 +471,8 @@ assert crew.watch.signatures
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_process_ends_well(ending: str) -> None:
     """Whatever its helpers do then, and whatever became of them before."""
-    for name in ("os.fork", "os.sched_setaffinity"):
-        if name in ENDINGS[ending] and not hasattr(os, name[3:]):
+    for name in ("fork", "sched_getaffinity"):
+        if f"os.{name}(" in ENDINGS[ending] and not hasattr(os, name):
             pytest.skip(f"no {name} on this system")
     ends_well(ENDINGS[ending])
 

@@ -68,9 +68,9 @@ def test_tiles_are_matrix_products_at_any_offsets(
     for (height, vectors), depth in product(shapes, (0, 1, 5)):
         lanes = vectors * lanes_of(dtype)
         rows, a_steps, b_steps = (
-            rng.integers(0, 150, size) for size in (2 + height, depth + 1, depth + 1)
+            rng.integers(0, 150, size) for size in (2 + 2 * height, depth + 1, depth + 1)
         )
-        left = np.add.outer(rows[2:], a_steps[:depth])
+        left = np.add.outer(rows[2 : 2 + height], a_steps[:depth])
         right = 7 + np.add.outer(b_steps[:depth], np.arange(lanes))
         pitch = lanes + 3
         cells = 5 + np.add.outer(np.arange(height) * pitch, np.arange(lanes))
@@ -80,6 +80,37 @@ def test_tiles_are_matrix_products_at_any_offsets(
         expected = out.copy()
         expected[cells] = a[left] @ b[right] + (0 if fresh else out[cells])
         tile((height, vectors), a, rows, a_steps, b, b_steps, depth, out, pitch, fresh)
+        np.testing.assert_array_equal(out, expected, f"{height} x {vectors}, depth {depth}")
+
+
+@njit
+def pair_tile(height, vectors, a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
+    micro.pair_tile(
+        height, vectors, a, rows, 2, a_steps, b, 7, b_steps, depth, out, 5, pitch, fresh
+    )
+
+
+@every_dtype
+@pytest.mark.parametrize("fresh", [True, False], ids=["fill", "add"])
+def test_tiles_of_pairs_multiply_lane_by_lane(
+    dtype: str, fresh: bool, rng: np.random.Generator
+) -> None:
+    for (height, vectors), depth in product(micro.PAIRS, (0, 1, 5)):
+        lanes = vectors * lanes_of(dtype)
+        rows, a_steps, b_steps = (
+            rng.integers(0, 150, size) for size in (2 + 2 * height, depth + 1, depth + 1)
+        )
+        steps = np.add.outer(rows[2 : 2 + height], a_steps[:depth])
+        left = np.add.outer(steps, np.arange(lanes))
+        right = 7 + np.add.outer(b_steps[:depth], np.arange(lanes))
+        pitch = lanes + 3
+        cells = 5 + np.add.outer(np.arange(height) * pitch, np.arange(lanes))
+        a = with_values(300 + lanes, dtype, left, rng)
+        b = with_values(157 + lanes, dtype, right, rng)
+        out = with_values(10 + height * pitch, dtype, cells[:0] if fresh else cells, rng)
+        expected = out.copy()
+        expected[cells] = (a[left] * b[right]).sum(axis=1) + (0 if fresh else out[cells])
+        pair_tile(height, vectors, a, rows, a_steps, b, b_steps, depth, out, pitch, fresh)
         np.testing.assert_array_equal(out, expected, f"{height} x {vectors}, depth {depth}")
 
 
@@ -113,23 +144,24 @@ def test_dot_tiles_sum_along_stretches(
 
 
 @njit
-def transpose(source, at, pitch, target, to, to_pitch):
-    move.transpose(source, at, pitch, target, to, to_pitch)
+def transpose(source, at, pitch, target, to, to_pitch, rows):
+    move.transpose(source, at, pitch, target, to, to_pitch, rows)
 
 
 @every_dtype
 def test_transpose_turns_a_square_block(dtype: str, rng: np.random.Generator) -> None:
     lanes = lanes_of(dtype)
     along = np.arange(lanes)
-    for pitch, to_pitch in ((lanes, lanes), (lanes + 3, 2 * lanes + 1)):
+    pitches = ((lanes, lanes), (lanes + 3, 2 * lanes + 1))
+    for (pitch, to_pitch), rows in product(pitches, {0, 1, lanes - 1, lanes}):
         cells = 5 + np.add.outer(along * pitch, along)
-        targets = 2 + np.add.outer(along * to_pitch, along)
+        targets = 2 + np.add.outer(along[:rows] * to_pitch, along)
         source = with_values(10 + lanes * pitch, dtype, cells, rng)
         target = untouched(10 + lanes * to_pitch, dtype)
         expected = target.copy()
-        expected[targets] = source[cells].T
-        transpose(source, 5, pitch, target, 2, to_pitch)
-        np.testing.assert_array_equal(target, expected)
+        expected[targets] = source[cells].T[:rows]
+        transpose(source, 5, pitch, target, 2, to_pitch, rows)
+        np.testing.assert_array_equal(target, expected, f"{rows} rows")
 
 
 def panels(lanes: int, side_by_side: bool) -> list[tuple[Array, int, int]]:
@@ -154,15 +186,18 @@ def test_pack_and_unpack_move_a_panel(
     for offsets, wide, apart in panels(lanes_of(dtype), side_by_side):
         count, pitch = len(offsets), wide + lanes_of(dtype)
         cells = 5 + np.add.outer(offsets, np.arange(wide) * apart)
-        spread_out = with_values(cells.max(initial=0) + 9, dtype, cells, rng)
+        spread_out = with_values(cells.max(initial=0) + 1 + lanes_of(dtype), dtype, cells, rng)
         in_panel = np.add.outer(np.arange(count) * pitch, np.arange(wide))
 
-        panel = untouched((count + 1) * pitch, dtype)
-        move.pack(spread_out, offsets + 5, apart, count, wide, panel, pitch)
         note = f"{count} rows of {wide} lanes"
-        np.testing.assert_array_equal(panel[in_panel], spread_out[cells], note)
-        beyond = panel[count * pitch :]
-        np.testing.assert_array_equal(beyond, untouched(len(beyond), dtype), note)
+        # Whole vectors are read up to the limit, wherever that is.
+        last = cells.max(initial=0) + 1
+        for limit in (last, last + 4, len(spread_out)):
+            panel = untouched((count + 1) * pitch, dtype)
+            move.pack(spread_out, limit, offsets + 5, apart, count, wide, panel, pitch)
+            np.testing.assert_array_equal(panel[in_panel], spread_out[cells], note)
+            beyond = panel[count * pitch :]
+            np.testing.assert_array_equal(beyond, untouched(len(beyond), dtype), note)
 
         target = untouched(len(spread_out), dtype)
         only_panel = untouched(len(panel), dtype)
