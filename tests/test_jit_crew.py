@@ -247,7 +247,6 @@ def test_an_interrupt_comes_out_when_everybody_has_finished(fresh: Crew) -> None
     assert fresh.helpers == 2
 
 
-@pytest.mark.xfail(strict=True, reason="the semaphore stays locked: callers and helpers hang")
 def test_an_interrupt_at_any_step_costs_no_helper(fresh: Crew) -> None:
     """When Python looks for signals: functions begin, or built-in ones have returned."""
     compiled = [f.py_func.__code__ for f in vars(crew).values() if hasattr(f, "py_func")]
@@ -286,7 +285,6 @@ def test_an_interrupt_at_any_step_costs_no_helper(fresh: Crew) -> None:
     assert step > 9
 
 
-@pytest.mark.xfail(strict=True, reason="one who waits for the interpreter is not counted as asleep")
 def test_a_helper_who_falls_asleep_while_the_caller_is_in_python_is_woken(
     fresh: Crew, monkeypatch: pytest.MonkeyPatch
 ) -> None:

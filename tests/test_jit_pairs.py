@@ -55,7 +55,7 @@ def test_more_rows_and_more_depth_than_a_block(rng):
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("name", ["valid", "stride", "dilation"])
 def test_weights_that_are_not_finite_reach_only_what_they_saw(name, value, rng):
-    x, w, dy, words = operands(LANES, WORDS[name], "float32", rng)
+    _, w, dy, words = operands(LANES, WORDS[name], "float32", rng)
     w[3, 0, 0, 1] = value
     np.testing.assert_array_equal(
         conv_input_grad(dy, w, (9, 11), **words),

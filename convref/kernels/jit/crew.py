@@ -15,7 +15,9 @@ import ctypes
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Semaphore, Thread
+from itertools import count
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -33,13 +35,11 @@ WORTH_A_THREAD = 100_000
 """Multiply-adds that take about as long as it takes another thread to begin."""
 CHUNKS_PER_THREAD = 8
 """Enough for threads to finish together on a busy machine, few enough to cost nothing."""
-PATIENCE = 300_000
+PATIENCE = 3_000_000
 """How often a helper looks at the board before it sleeps."""
-NAP = 0.05
-"""Seconds after which a helper who sleeps looks at the board once more."""
-PLACES = 13
+PLACES = 14
 (
-    OPEN, NEXT, INSIDE, SEATS, FUNCTION, WORDS, A, B, OUT, CHUNKS, UNITS, ASLEEP, TAKEN,
+    OPEN, NEXT, INSIDE, SEATS, FUNCTION, WORDS, A, B, OUT, CHUNKS, UNITS, ASLEEP, TAKEN, TURN,
 ) = range(0, 8 * PLACES, 8)  # fmt: skip
 """What is where on the board, each in a cache line of its own."""
 
@@ -82,7 +82,9 @@ class Crew:
 
     def __init__(self) -> None:
         self.board = np.zeros(8 * PLACES, np.int64)
-        self.bell = Semaphore(0)
+        self.bell: SimpleQueue[None] = SimpleQueue()
+        """Not a semaphore: the lock in one can stay locked when an interrupt comes."""
+        self.turns = count(1)
         self.helpers = 0
         self.caller = -1
         """The processor that the last caller was on."""
@@ -90,8 +92,7 @@ class Crew:
     def hire(self, wanted: int) -> None:
         """As many helpers as wanted, or as the system allows, for as long as the process lives."""
         # Compiled here, for a helper must not hold the compiler's lock when the process forks.
-        watch(self.board, 0)
-        count(self.board, ASLEEP, 0)
+        watch(np.zeros_like(self.board), 0)
         self.caller = processor()
         with suppress(RuntimeError):  # no more threads: the caller does what they would have
             while self.helpers < wanted:
@@ -103,17 +104,18 @@ class Crew:
         while True:
             keep_off(self.caller)
             watch(self.board, PATIENCE)
-            count(self.board, ASLEEP, 1)
-            # A caller who looked a moment too early has not rung: after a nap, look once more.
-            if not self.bell.acquire(timeout=NAP) and not self.board[OPEN]:
-                self.bell.acquire()
-            count(self.board, ASLEEP, -1)
+            self.bell.get()
 
-    def wake(self) -> None:
-        """Ring for the helpers who sleep."""
-        if asleep := int(self.board[ASLEEP]):
-            self.caller = processor()
-            self.bell.release(asleep)
+    def wake(self, asleep: int) -> None:
+        """Ring for so many helpers who sleep.
+
+        They are counted off last: an interrupt makes them be rung for twice, not never. So more may
+        seem to sleep than were hired.
+        """
+        self.caller = processor()
+        for _ in range(min(asleep, self.helpers)):
+            self.bell.put(None)
+        rung(self.board, asleep)
 
 
 _crew = Crew()
@@ -136,9 +138,14 @@ def share(
         return
     if crew.helpers < threads - 1:
         crew.hire(threads - 1)
-    crew.wake()
-    chunks = min(units, threads * CHUNKS_PER_THREAD)
-    lead(crew.board, *places, chunks, units, threads - 1)
+    chunks, turn = min(units, threads * CHUNKS_PER_THREAD), next(crew.turns)
+    # An interrupt can come out between any two steps here, but not in machine code.
+    try:
+        asleep = post(crew.board, turn, *places, chunks, units, threads - 1)
+        if asleep > 0:
+            crew.wake(asleep)
+    finally:
+        lead(crew.board, turn, *places, units)
 
 
 @njit(nogil=True, cache=True)
@@ -149,19 +156,27 @@ def alone(function, words, a, b, out, units):
 
 
 @njit(nogil=True, cache=True)
-def lead(board, function, words, a, b, out, chunks, units, seats):
-    """Post the work on the board, do it with whoever comes, and wait for those still at it.
-
-    All in one call, which no interrupt can cut short. Where the board is taken, by another Python
-    thread, the caller works alone.
-    """
+def post(board, turn, function, words, a, b, out, chunks, units, seats):
+    """Post the work on the board, unless it is taken; how many helpers sleep then."""
     if _add(board, TAKEN, 1) > 0:
         _add(board, TAKEN, -1)
-        _call(function, words, a, b, out, 0, units)
-        return
+        return 0
     board[FUNCTION], board[WORDS], board[A], board[B], board[OUT] = function, words, a, b, out
     board[CHUNKS], board[UNITS], board[SEATS], board[NEXT] = chunks, units, seats, 0
+    board[TURN] = turn
     _add(board, OPEN, 1)
+    return _add(board, ASLEEP, 0)
+
+
+@njit(nogil=True, cache=True)
+def lead(board, turn, function, words, a, b, out, units):
+    """Do what was posted with whoever comes, and wait for those still at it.
+
+    Where another Python thread had taken the board, or an interrupt came before, do it alone.
+    """
+    if _look(board, TURN) != turn:
+        alone(function, words, a, b, out, units)
+        return
     take_chunks(board)
     _add(board, OPEN, -1)
     while _add(board, INSIDE, 0) > 0:
@@ -171,17 +186,31 @@ def lead(board, function, words, a, b, out, chunks, units, seats):
 
 @njit(nogil=True, cache=True)
 def watch(board, patience):
-    """Help with whatever is posted; return after so many looks in vain."""
+    """Help with whatever is posted; after so many looks in vain, say so and return."""
     looks = 0
-    while looks < patience:
+    while True:
         looks += 1
-        if _look(board, OPEN) == 0 or _look(board, NEXT) >= board[CHUNKS]:
-            continue
-        # Inside, and then open: until we leave, nobody changes what the board says.
-        if _add(board, INSIDE, 1) < board[SEATS] and _add(board, OPEN, 0) > 0:
-            take_chunks(board)
-            looks = 0
-        _add(board, INSIDE, -1)
+        if _wanted(board):
+            # Inside, and then open: until we leave, nobody changes what the board says.
+            before = _add(board, INSIDE, 1)
+            if _add(board, OPEN, 0) > 0 and before < board[SEATS]:
+                take_chunks(board)
+                looks = 0
+            _add(board, INSIDE, -1)
+        if looks >= patience:
+            # Asleep, and then not open: who posts opens, and then counts who is asleep.
+            _add(board, ASLEEP, 1)
+            if _add(board, OPEN, 0) == 0 or not _wanted(board):
+                return
+            _add(board, ASLEEP, -1)
+
+
+@njit(nogil=True, cache=True)
+def _wanted(board):
+    """Whether there is work on the board, and a seat."""
+    if _look(board, OPEN) == 0 or _look(board, NEXT) >= _look(board, CHUNKS):
+        return False
+    return _look(board, INSIDE) < _look(board, SEATS)
 
 
 @njit(nogil=True, cache=True)
@@ -199,9 +228,9 @@ def take_chunks(board):
 
 
 @njit(nogil=True, cache=True)
-def count(board, at, number):
-    """Add to a number on the board."""
-    _add(board, at, number)
+def rung(board, asleep):
+    """So many helpers sleep no more, for they are about to wake."""
+    _add(board, ASLEEP, -asleep)
 
 
 @intrinsic
