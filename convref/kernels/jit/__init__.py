@@ -1,9 +1,10 @@
 """The same in Numba: tile by tile, on several threads, with nothing unrolled in memory.
 
 Every operator is one contraction, ``out[m, lane] += a[m, d] * b[d, lane]``, whose operands are read
-through lists of offsets. `plans` chooses between two ways to run it and lists the offsets: `dense`
-has channels in the lanes of the vectors, `thin` has positions there. Each kernel takes a range of
-units of work; `share` spreads the units over the threads.
+through lists of offsets. `plans` chooses among three ways to run it and lists the offsets: `dense`
+has the channels of a group in the lanes of the vectors, `thin` has positions there, and `pairs`,
+for depthwise layers with channels last, has groups. Each kernel takes a range of units of work;
+`share` spreads the units over the threads.
 
 Compiled kernels are kept on disk and go by the time stamp of their own file: who changes a file
 that others take functions from deletes the ``*.nbi`` and ``*.nbc`` files in ``__pycache__``.
@@ -86,7 +87,7 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
     """Do what is planned; tell whether `b` is anywhere not finite, where the plan wants to know."""
     words, flag = plan.words, plans.UNASKED
     if config.DISABLE_JIT:
-        a, b, out = flat(a), flat(b), flat(out)
+        a, b, out = in_memory(a), in_memory(b), in_memory(out)
     if plan.placing:
         check_fits(plan.placing.size * a.itemsize, "the padded input")
         # Channels_last rows are laid into zeros; other canvases are cleared channel by channel.
@@ -127,7 +128,7 @@ def strides(a: Array) -> tuple[int, ...]:
     return tuple(stride // a.itemsize for stride in a.strides)
 
 
-def flat(a: Array) -> Array:
+def in_memory(a: Array) -> Array:
     """All numbers of an operand, as they lie in memory."""
     return (a if a.flags.c_contiguous else a.transpose(0, 3, 1, 2)).reshape(-1)
 
