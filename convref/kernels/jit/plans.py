@@ -14,13 +14,26 @@ import numpy as np
 from convref.geometry import Axis, Geometry, Offsets
 from convref.kernels.jit import dense, loops, move, pairs, thin
 from convref.kernels.jit.crew import CHUNKS_PER_THREAD, Kernel, listed
-from convref.kernels.jit.micro import FULL, HEIGHTS, VECTORS
+from convref.kernels.jit.micro import FULL, VECTORS
+from convref.kernels.jit.units import (
+    ROWS_PER_UNIT,
+    Span,
+    alike,
+    best_height,
+    ceil,
+    cut,
+    end_to_end,
+    in_pieces,
+    joined,
+    pairs_table,
+    stretches,
+    table,
+    thin_table,
+)
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Phase, Placement, stored, transposed
 
 Ints = tuple[int, ...]
-Span = tuple[int, int, int, int]
-"""Where the rows of a phase begin, how many they are, and the same of its steps."""
 
 DENSE, PAIRS = Kernel(dense.contract), Kernel(pairs.contract)
 THIN, THIN_WEIGHTS = Kernel(thin.contract), Kernel(thin.weight_grad)
@@ -31,12 +44,8 @@ FEW = 8
 SCRATCH, SMALL = 1 << 16, 1 << 12
 """Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
 one unit may place for all others."""
-ROWS_PER_UNIT = 120
-"""Rows that must share a packed panel for its packing not to count."""
 PIECE, PIECES = 2 * dense.DEPTH, 16
 """Least depth of a piece of a sum that is cut for the threads' sake, and most pieces."""
-RUN = 256
-"""Longest run of cells that is placed at a time with channels last."""
 PARTIAL = 1 << 20
 """Numbers that partial sums may take."""
 UNASKED = np.array([-1])
@@ -337,16 +346,6 @@ def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | No
     return Placing(PLACE, words, a.samples * channels, size + slack, slack, lists)
 
 
-def in_pieces(runs: Offsets) -> Offsets:
-    """Runs of a placement, the long ones cut, so that threads can share a single row."""
-    pieces = [
-        (cell + begin * step, source + begin * x_step, min(RUN, length - begin), step, x_step)
-        for cell, source, length, step, x_step in runs.reshape(-1, 5).tolist()
-        for begin in range(0, length, RUN)
-    ]
-    return np.array(pieces, np.int64).ravel()
-
-
 def canvas_strides(view: View, placement: Placement | None, cells: int) -> Ints:
     """Strides of a sample, group, channel and cell of the canvas, in the layout of the input."""
     if placement is None:
@@ -361,125 +360,6 @@ def whole(cells: int) -> Placement:
     """The placement of an input that is its own canvas: one run."""
     one = np.zeros(1, np.int64)
     return Placement(cells, one, one, np.array([0, 0, cells, 1, 1]))
-
-
-def best_height(rows: int) -> int:
-    """The height of tiles that covers the rows in the fewest cycles, and half of one a tile."""
-    return min(HEIGHTS, key=lambda height: ceil(rows, height) * (max(height, 4) + 0.5))
-
-
-def table(
-    spans: Sequence[Span], outer_rows: int, outer_depth: int, groups: int, lanes: int,
-    itemsize: int, height: int, threads: int, pieces: int = 1, size: int = 0,
-) -> Offsets:  # fmt: skip
-    """Units of dense.contract, a line each.
-
-    A phase has ``outer_rows`` times its rows and ``outer_depth`` times its steps. ``size`` is that
-    of the result, of which there is one for each of the ``pieces`` of the depth.
-    """
-    width = VECTORS * vector_lanes(itemsize)
-    tiles = ceil(lanes, width)
-    total = max(1, groups * tiles * pieces * sum(outer_rows * count for _, count, _, _ in spans))
-    lines = []
-    for row_at, row_count, step_at, step_count in spans:
-        rows, depth = outer_rows * row_count, outer_depth * step_count
-        wanted = ceil(CHUNKS_PER_THREAD * threads * rows, total) if threads > 1 else 1
-        blocks = max(1, min(wanted, rows // ROWS_PER_UNIT))
-        for group in range(groups):
-            for block in range(blocks):
-                m = [cut(rows, part, blocks, height) for part in (block, block + 1)]
-                for piece in range(pieces):
-                    d = [cut(depth, part, pieces, dense.DEPTH) for part in (piece, piece + 1)]
-                    for lane in range(0, lanes, width):
-                        some = min(width, lanes - lane)
-                        lines.append((
-                            row_at, row_count, step_at, step_count, group, lane, some,
-                            piece * size, *m, *d,
-                        ))  # fmt: skip
-    return np.array(lines, np.int64).reshape(-1, dense.UNIT)
-
-
-def pairs_table(
-    spans: Sequence[Span], outer_rows: int, lanes: int, itemsize: int, threads: int
-) -> Offsets:
-    """Units of pairs.contract, a line each."""
-    vector = vector_lanes(itemsize)
-    vectors = VECTORS if lanes >= VECTORS * vector * threads else 1
-    lines = []
-    for row_at, row_count, step_at, step_count in spans:
-        rows = outer_rows * row_count
-        # The lanes of a few rows, then of the next: memory is read as it lies.
-        for begin in range(0, rows, pairs.BLOCK):
-            m = begin, min(begin + pairs.BLOCK, rows)
-            for lane in range(0, lanes, vectors * vector):
-                first = max(0, min(lane, lanes - vectors * vector))
-                lines.append((row_at, row_count, step_at, step_count, first, vectors, *m))
-    return np.array(lines, np.int64).reshape(-1, pairs.UNIT)
-
-
-def thin_table(
-    spans: Sequence[Span], lanes: Sequence[int], samples: int, groups: int, channels: int,
-    local: bool, threads: int,
-) -> Offsets:  # fmt: skip
-    """Units of thin.contract, a line each: for every sample and group its phases in blocks."""
-    wanted = ceil(CHUNKS_PER_THREAD * threads, max(1, samples * groups * len(spans)))
-    blocked, lane = [], 0
-    for (row_at, row_count, step_at, step_count), count in zip(spans, lanes, strict=True):
-        blocks = 1 if local or threads == 1 else max(1, min(wanted, row_count // 256))
-        for block in range(blocks):
-            begin, end = (row_at + cut(row_count, part, blocks, 64) for part in (block, block + 1))
-            blocked.append((begin, end, step_at, step_count, channels, lane, count))
-        lane += count
-    lines = np.empty((samples, groups, len(blocked), thin.UNIT), np.int64)
-    lines[..., 0] = np.arange(samples).reshape(-1, 1, 1)
-    lines[..., 1] = np.arange(groups).reshape(-1, 1)
-    lines[..., 2:] = np.array(blocked, np.int64).reshape(-1, thin.UNIT - 2)
-    return lines.reshape(-1, thin.UNIT)
-
-
-def cut(length: int, part: int, parts: int, step: int) -> int:
-    """Where a part begins when a length is cut at multiples of ``step``."""
-    return length if part == parts else length * part // parts // step * step
-
-
-def ceil(length: int, step: int) -> int:
-    """``length / step``, rounded up."""
-    return -(-length // step)
-
-
-def joined(phases: tuple[Phase, ...]) -> tuple[list[Span], list[Offsets]]:
-    """The spans of all phases, and their lists end to end."""
-    spans, row, step = [], 0, 0
-    for phase in phases:
-        spans.append((row, len(phase.origins), step, len(phase.taps)))
-        row, step = row + len(phase.origins), step + len(phase.taps)
-    names = "taps", "steps", "origins", "positions"
-    return spans, [end_to_end([getattr(phase, name) for phase in phases]) for name in names]
-
-
-def end_to_end(lists: list[Offsets]) -> Offsets:
-    """One list of several, or of none."""
-    return np.concatenate([np.zeros(0, np.int64), *lists])
-
-
-def alike(phases: tuple[Phase, ...]) -> list[list[Phase]]:
-    """Phases sorted into sets of equal steps and origins.
-
-    In a set, the taps of two phases differ by the same number everywhere, and so do the positions.
-    """
-    sets: dict[tuple[bytes, bytes], list[Phase]] = {}
-    for phase in phases:
-        sets.setdefault((phase.steps.tobytes(), phase.origins.tobytes()), []).append(phase)
-    return list(sets.values())
-
-
-def stretches(origins: Offsets, starts: Sequence[int] = (0,)) -> Offsets:
-    """For each position, where the stretch of positions side by side that it is in ends."""
-    breaks = np.ones(len(origins) + 1, bool)
-    breaks[1:-1] = np.diff(origins) != 1
-    breaks[list(starts) if len(origins) else []] = True
-    ends = np.flatnonzero(breaks)
-    return ends[np.searchsorted(ends, np.arange(len(origins)), side="right")]
 
 
 @lru_cache(maxsize=128)

@@ -24,7 +24,7 @@ UNIT = 9
 
 
 def contract(words, x, w, out, start, stop):
-    """Units: sample, phase, group, block of positions; words as in plans.Thin.
+    """Units: sample, phase, group, block of positions; words as in plans._thin.
 
     With ``cells`` above 0 the canvases of a group, of so many cells each, are placed in scratch,
     where the strides of x are those of a sample, group, channel and position; else x is the canvas.
@@ -171,7 +171,7 @@ def finite(w, rows, lanes, steps, depth):
 def weight_grad(words, x, y, w, start, stop):
     """``w[k, c, t] = sum over n, p of y[n, k, p] * canvas[n, c, steps[t] + origins[p]]``.
 
-    Units: group, block of channels; words as in plans.ThinWeights. Positions come in stretches side
+    Units: group, block of channels; words as in plans._thin_weights. Positions come in stretches side
     by side. A canvas is placed as in `contract`; so is y where its positions are not side by side.
     """
     cells, rows_of_x, runs_end = load(words, 0), load(words, 1), load(words, 2)
