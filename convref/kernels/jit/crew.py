@@ -128,6 +128,8 @@ def share(
 
     ``macs`` is the number of multiply-adds in all: a few are not worth a second thread.
     """
+    if not units:
+        return
     if config.DISABLE_JIT:
         kernel.function(words, a, b, out, 0, units)
         return
@@ -151,8 +153,7 @@ def share(
 @njit(nogil=True, cache=True)
 def alone(function, words, a, b, out, units):
     """All units in this thread."""
-    if units > 0:
-        _call(function, words, a, b, out, 0, units)
+    _call(function, words, a, b, out, 0, units)
 
 
 @njit(nogil=True, cache=True)

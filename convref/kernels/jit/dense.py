@@ -35,7 +35,7 @@ UNIT = 12
 
 
 def contract(words, a, b, out, start, stop):
-    """Units: phase, group, block of rows, piece of depth, tile of lanes; words as in plans._dense."""
+    """Units: phase, group, rows, piece of depth, tile of lanes; words as in plans._dense."""
     all_rows, all_steps, all_b, all_places = (
         word(words, 0), word(words, 1), word(words, 2), word(words, 3),
     )  # fmt: skip

@@ -171,8 +171,8 @@ def finite(w, rows, lanes, steps, depth):
 def weight_grad(words, x, y, w, start, stop):
     """``w[k, c, t] = sum over n, p of y[n, k, p] * canvas[n, c, steps[t] + origins[p]]``.
 
-    Units: group, block of channels; words as in plans._thin_weights. Positions come in stretches side
-    by side. A canvas is placed as in `contract`; so is y where its positions are not side by side.
+    Units: group, block of channels; words as in plans._thin_weights. Positions come in stretches
+    side by side. A canvas is placed as in `contract`; so is y where its positions are not so.
     """
     cells, rows_of_x, runs_end = load(words, 0), load(words, 1), load(words, 2)
     row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
