@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from convref.kernels.jit.flat import data, keep, load, shifted, store, word, zeros_like
-from convref.kernels.jit.micro import VECTORS, high_tile
+from convref.kernels.jit.micro import HEIGHTS, VECTORS, high_tile
 from convref.kernels.jit.move import pack, unpack
 from convref.kernels.jit.vectors import lanes_of
 
@@ -28,7 +28,7 @@ DEPTH = 2048
 """Numbers summed from one panel: with the sums of a block it fills half of a small L2 cache."""
 BLOCK, TALL_BLOCK = 160, 480
 """Most rows whose sums are held at a time; more of them where each needs several panels."""
-MOST_ROWS = 12
+MOST_ROWS = HEIGHTS[0]
 """Rows of the highest tile."""
 UNIT = 12
 """Integers that say what a unit is."""

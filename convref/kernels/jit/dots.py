@@ -15,7 +15,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from convref.kernels.jit.flat import load, pointer, store
-from convref.kernels.jit.vectors import below, masked_load, multiply_add, total, vector_lanes
+from convref.kernels.jit.vectors import (
+    below,
+    by_shape,
+    masked_load,
+    multiply_add,
+    total,
+    vector_lanes,
+)
 
 COLUMNS, FEW_COLUMNS = 8, 3
 """Columns of a tile, half as many with four rows; and most of one for what is left."""
@@ -80,17 +87,10 @@ def _dots(
     signature = types.void(i, i, a, rows, i, a_at, b, columns, i, b_at, i, i, sums)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        index = ir.IntType(64)
-        wanted = builder.add(builder.mul(args[0], index(100)), args[1])
-        done = builder.append_basic_block("done")
-        switch = builder.switch(wanted, done)
-        for rows_, columns_ in SHAPES:
-            block = builder.append_basic_block(f"dots{rows_}x{columns_}")
-            switch.add_case(index(100 * rows_ + columns_), block)
-            builder.position_at_end(block)
-            _tile(context, builder, signature, args, rows_, columns_)
-            builder.branch(done)
-        builder.position_at_end(done)
+        def tile(height: int, width: int) -> None:
+            _tile(context, builder, signature, args, height, width)
+
+        by_shape(builder, args[0], args[1], SHAPES, tile)
         return context.get_dummy_value()
 
     return signature, generate

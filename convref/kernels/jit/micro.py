@@ -28,6 +28,7 @@ from numba.extending import intrinsic, overload
 from convref.kernels.jit.flat import load, pointer, store
 from convref.kernels.jit.vectors import (
     broadcast,
+    by_shape,
     in_this_order,
     multiply_add,
     prefetch,
@@ -114,7 +115,10 @@ def _compile(
         signature = types.void(i, i, a, rows, i, a_steps, b, i, b_steps, i, out, i, i, fresh)
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            _choose(context, builder, signature, args, shapes, paired, ahead)
+            def tile(height: int, vectors: int) -> None:
+                _tile(context, builder, signature, args, height, vectors, paired, ahead)
+
+            by_shape(builder, args[0], args[1], shapes, tile)
             return context.get_dummy_value()
 
         return signature, generate
@@ -155,24 +159,6 @@ def _compile(
 _compile(high_tile, HIGH)
 _compile(wide_tile, WIDE, ahead=False)
 _compile(pair_tile, PAIRS, paired=1)
-
-
-def _choose(
-    context: Any, builder: ir.IRBuilder, signature: Any, args: Any, shapes: Any, paired: int,
-    ahead: bool,
-) -> None:  # fmt: skip
-    """A branch to the code of the tile that is asked for."""
-    index = ir.IntType(64)
-    wanted = builder.add(builder.mul(args[0], index(100)), args[1])
-    done = builder.append_basic_block("done")
-    switch = builder.switch(wanted, done)
-    for height, vectors in shapes:
-        block = builder.append_basic_block(f"tile{height}x{vectors}")
-        switch.add_case(index(100 * height + vectors), block)
-        builder.position_at_end(block)
-        _tile(context, builder, signature, args, height, vectors, paired, ahead)
-        builder.branch(done)
-    builder.position_at_end(done)
 
 
 def _tile(

@@ -4,7 +4,6 @@
 then only follow: offsets, strides, and a line of integers for each unit of work.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 from math import lcm, prod
 from typing import Any, NamedTuple
@@ -17,7 +16,6 @@ from convref.kernels.jit.crew import CHUNKS_PER_THREAD, Kernel, listed
 from convref.kernels.jit.micro import FULL, VECTORS
 from convref.kernels.jit.units import (
     ROWS_PER_UNIT,
-    Span,
     alike,
     best_height,
     ceil,
@@ -132,16 +130,18 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
     T, P = len(seen.taps), len(seen.origins)
     places, spans = np.arange(P) * y.strides[3], [(0, P, 0, T)]
     w_strides = w[0], w[2], w[1]
+    a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement, seen.cells)
     if kernel == "pairs":
-        lists = seen.origins, seen.taps, np.arange(T) * x.groups, places
-        return _pairs(x, seen.placement, seen.cells, lists, spans, y.strides[0], itemsize, threads)
+        lists = seen.origins * a_i, seen.taps * a_i, np.arange(T) * x.groups, places
+        units = pairs_table(spans, x.samples, x.groups, itemsize, threads)
+        first = placing(x, seen.placement, itemsize)
+        return _pairs(first, lists, units, 1, (a_n, 0, 0, y.strides[0]))
     if kernel != "dense":
         phase = Phase(np.arange(T), seen.taps, seen.origins, np.arange(P))
         return _thin(
             x, y, seen.placement, seen.cells, (phase,), w_strides, "scratch" in kernel, False,
             itemsize, threads,
         )  # fmt: skip
-    a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement, seen.cells)
     lists = seen.origins * a_i, seen.taps * a_i, np.arange(T), places
     height = best_height(x.samples * P)
     units = table(spans, x.samples, x.channels, x.groups, y.channels, itemsize, height, threads)
@@ -158,15 +158,17 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
     spans, (taps, steps, origins, positions) = joined(seen.phases)
     places, margin = positions * x.strides[3], seen.placement is not None
     w_strides = w[0], w[1], w[2]
+    a_n, a_g, a_k, a_i = canvas_strides(y, seen.placement, seen.cells)
     if kernel == "pairs":
-        lists = origins, steps, taps * y.groups, places
-        return _pairs(y, seen.placement, seen.cells, lists, spans, x.strides[0], itemsize, threads)
+        lists = origins * a_i, steps * a_i, taps * y.groups, places
+        units = pairs_table(spans, y.samples, y.groups, itemsize, threads)
+        first = placing(y, seen.placement, itemsize)
+        return _pairs(first, lists, units, 1, (a_n, 0, 0, x.strides[0]))
     if kernel != "dense":
         return _thin(
             y, x, seen.placement, seen.cells, seen.phases, w_strides, "scratch" in kernel, margin,
             itemsize, threads,
         )  # fmt: skip
-    a_n, a_g, a_k, a_i = canvas_strides(y, seen.placement, seen.cells)
     height = best_height(y.samples * max((rows for _, rows, _, _ in spans), default=1))
     units = table(spans, y.samples, y.channels, y.groups, x.channels, itemsize, height, threads)
     lists = origins * a_i, steps * a_i, taps, places
@@ -185,8 +187,11 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement, seen.cells)
     T, P = len(seen.taps), len(seen.origins)
     if kernel == "pairs":
-        lists = seen.origins, seen.taps, np.arange(P) * y.strides[3], np.arange(T) * x.groups
-        return _pairs_weights(x, y, seen.placement, seen.cells, lists, itemsize, threads)
+        y_steps, places = np.arange(P) * y.strides[3], np.arange(T) * x.groups
+        lists = seen.taps * a_i, seen.origins * a_i, y_steps, places
+        units = pairs_table([(0, T, 0, P)], 1, x.groups, itemsize, threads)
+        first = placing(x, seen.placement, itemsize)
+        return _pairs(first, lists, units, x.samples, (0, a_n, y.strides[0], 0))
     rows, size = x.channels * T, y.groups * y.channels * x.channels * T
     height = best_height(rows)
     tiles = y.groups * ceil(y.channels, VECTORS * vector_lanes(itemsize))
@@ -226,33 +231,15 @@ def _dense(
 
 
 def _pairs(
-    a: View, placement: Placement | None, cells: int, lists: tuple[Offsets, ...],
-    spans: Sequence[Span], out_n: int, itemsize: int, threads: int,
-) -> Plan:  # fmt: skip
-    """A plan for pairs.contract over positions; lists as in `_dense`, not yet times the channels.
-
-    ``b`` is the weights as (T, G).
-    """
-    a_n, _, _, a_i = canvas_strides(a, placement, cells)
-    rows, steps, b_steps, places = lists
-    kept = rows * a_i, steps * a_i, b_steps, places
-    units = pairs_table(spans, a.samples, a.groups, itemsize, threads)
-    words = listed(*kept, units, 1, a_n, 0, 0, out_n)
-    return Plan(placing(a, placement, itemsize), PAIRS, words, len(units), 0, 1, (*kept, units))
-
-
-def _pairs_weights(
-    x: View, y: View, placement: Placement | None, cells: int, lists: tuple[Offsets, ...],
-    itemsize: int, threads: int,
-) -> Plan:  # fmt: skip
-    """A plan for pairs.contract over taps: the gradient of the weights as (T, G)."""
-    a_n, _, _, a_i = canvas_strides(x, placement, cells)
-    origins, taps, y_steps, places = lists
-    kept = taps * a_i, origins * a_i, y_steps, places
-    spans = [(0, len(taps), 0, len(origins))]
-    units = pairs_table(spans, 1, x.groups, itemsize, threads)
-    words = listed(*kept, units, x.samples, 0, a_n, y.strides[0], 0)
-    return Plan(placing(x, placement, itemsize), PAIRS, words, len(units), 0, 1, (*kept, units))
+    placing: Placing | None,
+    lists: tuple[Offsets, ...],
+    units: Offsets,
+    outer_depth: int,
+    strides: Ints,
+) -> Plan:
+    """A plan for pairs.contract; lists as in `_dense`, and the weights as (T, G)."""
+    words = listed(*lists, units, outer_depth, *strides)
+    return Plan(placing, PAIRS, words, len(units), 0, 1, (*lists, units))
 
 
 def _thin(
@@ -320,13 +307,9 @@ def _canvas(
         kept = placed.row_cells, placed.row_sources, placed.runs
         shown = cells, len(placed.row_cells), len(placed.runs), *kept
         return kept, shown, 0, a.strides, None
-    size = a.samples * a.groups * a.channels * cells
-    nothing = (0, 0, 0, 0, 0, 0)
-    if placement is None:
-        return (), nothing, size, a.strides, None
-    size += FULL * vector_lanes(itemsize)
-    strides = a.groups * a.channels * cells, a.channels * cells, cells, 1
-    return (), nothing, size, strides, placing(a, placement, itemsize)
+    first = placing(a, placement, itemsize)
+    size = first.size if first else a.samples * a.groups * a.channels * cells
+    return (), (0, 0, 0, 0, 0, 0), size, canvas_strides(a, placement, cells), first
 
 
 def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | None:

@@ -1,5 +1,6 @@
 """What the kernels share: the host's vectors, and pieces of LLVM code that work on them."""
 
+from collections.abc import Callable
 from functools import cache
 
 import llvmlite.binding as llvm
@@ -32,6 +33,27 @@ def lanes_of(a):
 def _lanes_of(a):
     LANES = vector_lanes(a.dtype.bitwidth // 8)
     return lambda a: LANES
+
+
+def by_shape(
+    builder: ir.IRBuilder,
+    height: ir.Value,
+    width: ir.Value,
+    shapes: tuple[tuple[int, int], ...],
+    tile: Callable[[int, int], None],
+) -> None:
+    """A branch to the code that ``tile`` writes for the shape that is asked for."""
+    index = ir.IntType(64)
+    wanted = builder.add(builder.mul(height, index(100)), width)
+    done = builder.append_basic_block("done")
+    switch = builder.switch(wanted, done)
+    for rows, columns in shapes:
+        block = builder.append_basic_block(f"tile{rows}x{columns}")
+        switch.add_case(index(100 * rows + columns), block)
+        builder.position_at_end(block)
+        tile(rows, columns)
+        builder.branch(done)
+    builder.position_at_end(done)
 
 
 def broadcast(builder: ir.IRBuilder, number: ir.Value, vector: ir.VectorType) -> ir.Value:
