@@ -74,9 +74,8 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         return
     plan = plans.input_grad(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
     macs = y.size * w[0, 0].size
-    if run(plan, y, across(plan, w), x, macs) or (
-        plan.kernel is plans.PAIRS and not np.isfinite(w).all()
-    ):
+    suspicious = run(plan, y, across(plan, w), x, macs) or plan.kernel is plans.PAIRS
+    if suspicious and not np.isfinite(w).all():
         canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
         dy = np.ascontiguousarray(y)
         run(plans.scattering(geometry, len(x), w.shape), w, dy, canvas, macs)
@@ -84,7 +83,7 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
 
 
 def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
-    """Do what is planned; tell whether `b` is anywhere not finite, where the plan wants to know."""
+    """Do what is planned; tell whether `b` may hold NaN or infinity, where the plan wants to know."""
     words, flag = plan.words, plans.UNASKED
     if config.DISABLE_JIT:
         a, b, out = in_memory(a), in_memory(b), in_memory(out)

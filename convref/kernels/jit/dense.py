@@ -67,6 +67,8 @@ def contract(words, a, b, out, start, stop):
             load(line, 11),
         )
         vectors = -(-lanes // LANES)
+        # What a weight that is not finite leaves is found in the sums, if they are fewer.
+        asked, few = load(broken, 0) >= 0, m_end - m_begin < d_end - d_begin
         b_at = group * b_group + lane * b_step
         at = out_at + group * out_group + lane * out_step
         for m in range(m_begin, m_end, block):
@@ -79,7 +81,7 @@ def contract(words, a, b, out, start, stop):
                 if m == m_begin or deepest > DEPTH:
                     spread(b_at, b_outer, all_b, step_at, step_count, d, depth, a_steps)
                     pack(b, limit, a_steps, b_step, depth, lanes, panel, WIDTH)
-                    if load(broken, 0) >= 0 and not finite(panel, depth * WIDTH):
+                    if asked and not few and not finite(panel, depth * WIDTH):
                         store(broken, 0, 1)
                     spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
                 for r in range(0, count, height):
@@ -87,6 +89,8 @@ def contract(words, a, b, out, start, stop):
                         height, vectors, a, a_rows, r, a_steps, panel, 0, panel_rows, depth,
                         sums, r * WIDTH, WIDTH, d == d_begin,
                     )  # fmt: skip
+            if asked and few and not finite(sums, count * WIDTH):
+                store(broken, 0, 1)
             spread(at, out_row, all_places, row_at, row_count, m, count, targets)
             unpack(sums, WIDTH, out, targets, out_step, count, lanes)
     keep(panel_, sums_, offsets)

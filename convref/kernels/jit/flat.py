@@ -11,6 +11,9 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
+LINE = 64
+"""Bytes of a line of the cache, and at most of a vector."""
+
 
 def load(a, i):
     """``a[i]``."""
@@ -35,6 +38,11 @@ def word(words, i):
 def shifted(a, count):
     """The address ``count`` numbers on."""
     return a[count:]
+
+
+def aligned(a):
+    """The first address from here on at which a vector does not straddle lines of the cache."""
+    return a
 
 
 def zeros_like(a, count):
@@ -76,6 +84,21 @@ def _word(words, i):
 @overload(shifted)
 def _shifted(a, count):
     return lambda a, count: _on(a, count)
+
+
+@overload(aligned)
+def _aligned(a):
+    return lambda a: _aligned_address(a)
+
+
+@intrinsic
+def _aligned_address(typing_context, a):
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        index = ir.IntType(64)
+        place = builder.add(builder.ptrtoint(args[0], index), index(LINE - 1))
+        return builder.inttoptr(builder.and_(place, index(-LINE)), args[0].type)
+
+    return a(a), generate
 
 
 @intrinsic

@@ -37,8 +37,7 @@ from convref.kernels.jit.vectors import (
 )
 
 VECTORS = 2
-"""Vectors in a row of a high tile and of one of pairs."""
-
+"""Vectors in a row of a high tile, or one."""
 
 SCARCE = vector_bytes() == 32
 """Whether there are 16 vector registers (AVX2), not 32 (AVX-512, NEON)."""
@@ -48,14 +47,11 @@ FULL = 4 if SCARCE else 8
 """Vectors in a row of the wide tiles of one or two rows; half as many with three or four."""
 TALLEST = 4
 """Rows of the highest wide tile."""
-PAIR_HEIGHT = 4
-"""Rows of the highest tile of pairs."""
 HIGH = tuple((rows, vectors) for rows in HEIGHTS for vectors in (VECTORS, 1))
 WIDE = (
     *((rows, vectors) for rows in (1, 2) for vectors in (FULL, FULL // 2, FULL // 4)),
     *((rows, vectors) for rows in (3, 4) for vectors in (FULL // 2, FULL // 4)),
 )
-PAIRS = tuple((rows, vectors) for rows in (PAIR_HEIGHT, 1) for vectors in (VECTORS, 1))
 
 
 def high_tile(
@@ -84,7 +80,7 @@ def wide_tile(
 def pair_tile(
     height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
 ):  # fmt: skip
-    """A tile of PAIRS: as the others, but of `a` too each lane has a number of its own."""
+    """A tile of HIGH, but of `a` too each lane has a number of its own."""
     for r in range(height):
         for lane in range(vectors * vector_lanes(out.itemsize)):
             at = out_at + r * pitch + lane
@@ -158,7 +154,7 @@ def _compile(
 
 _compile(high_tile, HIGH)
 _compile(wide_tile, WIDE, ahead=False)
-_compile(pair_tile, PAIRS, paired=1)
+_compile(pair_tile, HIGH, paired=1, ahead=False)
 
 
 def _tile(

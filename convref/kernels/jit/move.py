@@ -214,7 +214,7 @@ _compile_copy(copy_second_padded, 2)
 
 
 def transpose(source, at, pitch, target, to, to_pitch, rows):
-    """``target[to + i * to_pitch + j] = source[at + j * pitch + i]``: i below rows, j LANES.
+    """``target[to + i * to_pitch + j] = source[at + j * pitch + i]``, i below rows, j below LANES.
 
     Whole vectors of the source are read, however few rows there are.
     """
@@ -224,53 +224,74 @@ def transpose(source, at, pitch, target, to, to_pitch, rows):
             target[to + i * to_pitch + j] = source[at + j * pitch + i]
 
 
-@overload(transpose)
-def _compiled(source, at, pitch, target, to, to_pitch, rows):
-    def vectors(source, at, pitch, target, to, to_pitch, rows):
-        _transpose_vectors(source, at, pitch, target, to, to_pitch, rows)
-
-    def loops(source, at, pitch, target, to, to_pitch, rows):
-        LANES = lanes_of(source)
-        for i in range(rows):
-            for j in range(LANES):
-                store(target, to + i * to_pitch + j, load(source, at + j * pitch + i))
-
-    return loops if isinstance(source.dtype, types.Complex) else vectors
+def transpose_to(source, at, pitch, target, to, places, rows):
+    """``target[to + places[i] + j] = source[at + j * pitch + i]``: as above, with lines listed."""
+    LANES = lanes_of(source)
+    for i in range(rows):
+        for j in range(LANES):
+            target[to + places[i] + j] = source[at + j * pitch + i]
 
 
-@intrinsic
-def _transpose_vectors(typing_context, source, at, pitch, target, to, to_pitch, rows):
-    """`transpose` in registers: a perfect shuffle of LANES vectors, log2(LANES) times over."""
-    i = types.int64
-    signature = types.void(source, i, i, target, i, i, i)
-    size = source.dtype.bitwidth // 8
-    LANES, index = vector_lanes(size), ir.IntType(64)
+def _compile_transpose(function: Callable[..., None], listed: bool) -> None:
+    """Let Numba compile a transpose: a perfect shuffle of LANES vectors, log2(LANES) times over."""
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        vector = ir.VectorType(context.get_data_type(source.dtype), LANES)
+    @intrinsic
+    def in_registers(typing_context, source, at, pitch, target, to, lines, rows):
+        i = types.int64
+        signature = types.void(source, i, i, target, i, lines, i)
+        size = source.dtype.bitwidth // 8
+        LANES, index = vector_lanes(size), ir.IntType(64)
 
-        def address(array: int, at: ir.Value, pitch: ir.Value, row: int) -> ir.Value:
-            data = pointer(context, builder, signature, args, array)
-            place = builder.add(at, builder.mul(pitch, index(row)))
-            return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            vector = ir.VectorType(context.get_data_type(source.dtype), LANES)
 
-        def interleaved(a: ir.Value, b: ir.Value, start: int) -> ir.Value:
-            order = [start + lane // 2 + lane % 2 * LANES for lane in range(LANES)]
-            return shuffled(builder, a, b, order)
+            def address(array: int, at: ir.Value, offset: ir.Value) -> ir.Value:
+                data = pointer(context, builder, signature, args, array)
+                place = builder.gep(data, [builder.add(at, offset)])
+                return builder.bitcast(place, vector.as_pointer())
 
-        lines = [
-            builder.load(address(0, args[1], args[2], row), align=size) for row in range(LANES)
-        ]
-        half = LANES // 2
-        for _ in range(LANES.bit_length() - 1):
-            lines = [
-                interleaved(lines[pair], lines[pair + half], start)
-                for pair in range(half)
-                for start in (0, half)
+            def line(row: int) -> ir.Value:
+                if not listed:
+                    return builder.mul(args[5], index(row))
+                places = pointer(context, builder, signature, args, 5)
+                return builder.load(builder.gep(places, [index(row)]))
+
+            def interleaved(a: ir.Value, b: ir.Value, start: int) -> ir.Value:
+                order = [start + lane // 2 + lane % 2 * LANES for lane in range(LANES)]
+                return shuffled(builder, a, b, order)
+
+            vectors = [
+                builder.load(address(0, args[1], builder.mul(args[2], index(j))), align=size)
+                for j in range(LANES)
             ]
-        for row, value in enumerate(lines):
-            with builder.if_then(builder.icmp_signed("<", index(row), args[6]), likely=True):
-                builder.store(value, address(3, args[4], args[5], row), align=size)
-        return context.get_dummy_value()
+            half = LANES // 2
+            for _ in range(LANES.bit_length() - 1):
+                vectors = [
+                    interleaved(vectors[pair], vectors[pair + half], start)
+                    for pair in range(half)
+                    for start in (0, half)
+                ]
+            for row, value in enumerate(vectors):
+                with builder.if_then(builder.icmp_signed("<", index(row), args[6]), likely=True):
+                    builder.store(value, address(3, args[4], line(row)), align=size)
+            return context.get_dummy_value()
 
-    return signature, generate
+        return signature, generate
+
+    @overload(function)
+    def compiled(source, at, pitch, target, to, lines, rows):
+        def vectors(source, at, pitch, target, to, lines, rows):
+            in_registers(source, at, pitch, target, to, lines, rows)
+
+        def loops(source, at, pitch, target, to, lines, rows):
+            LANES = lanes_of(source)
+            for i in range(rows):
+                line = load(lines, i) if listed else i * lines
+                for j in range(LANES):
+                    store(target, to + line + j, load(source, at + j * pitch + i))
+
+        return loops if isinstance(source.dtype, types.Complex) else vectors
+
+
+_compile_transpose(transpose, listed=False)
+_compile_transpose(transpose_to, listed=True)

@@ -10,11 +10,11 @@ import numpy as np
 
 from convref.kernels.jit.dense import MOST_ROWS, spread
 from convref.kernels.jit.flat import data, keep, load, shifted, store, word, zeros_like
-from convref.kernels.jit.micro import PAIR_HEIGHT, VECTORS, pair_tile
+from convref.kernels.jit.micro import VECTORS, pair_tile
 from convref.kernels.jit.move import unpack
 from convref.kernels.jit.vectors import lanes_of
 
-BLOCK, DEPTH = 64, 1024
+BLOCK, DEPTH = 60, 1024
 """Rows whose sums are held at a time, and numbers summed before the next row's turn."""
 UNIT = 8
 """Integers that say what a unit is."""
@@ -28,13 +28,13 @@ def contract(words, a, b, out, start, stop):
     all_rows, all_steps, all_b, places = (
         word(words, 0), word(words, 1), word(words, 2), word(words, 3),
     )  # fmt: skip
-    units, outer_depth = word(words, 4), load(words, 5)
+    units, height, outer_depth = word(words, 4), load(words, 5), load(words, 6)
     a_row, a_step, b_step, out_row = (
-        load(words, 6), load(words, 7), load(words, 8), load(words, 9),
+        load(words, 7), load(words, 8), load(words, 9), load(words, 10),
     )  # fmt: skip
     LANES = lanes_of(out)
     WIDTH = VECTORS * LANES
-    sums_ = zeros_like(out, BLOCK * WIDTH)
+    sums_ = zeros_like(out, (BLOCK + MOST_ROWS) * WIDTH)
     offsets = np.empty(2 * (BLOCK + MOST_ROWS) + 2 * DEPTH, np.int64)
     sums, rows = data(sums_), data(offsets)
     targets = shifted(rows, BLOCK + MOST_ROWS)
@@ -57,14 +57,11 @@ def contract(words, a, b, out, start, stop):
                 if m == m_begin or whole > DEPTH:
                     spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
                     spread(lane, b_step, all_b, step_at, step_count, d, depth, b_steps)
-                r = 0
-                while r < count:
-                    height = PAIR_HEIGHT if count - r >= PAIR_HEIGHT else 1
+                for r in range(0, count, height):
                     pair_tile(
                         height, vectors, a, rows, r, a_steps, b, 0, b_steps, depth, sums,
                         r * WIDTH, WIDTH, d == 0,
                     )  # fmt: skip
-                    r += height
             spread(lane, out_row, places, row_at, row_count, m, count, targets)
             unpack(sums, WIDTH, out, targets, 1, count, vectors * LANES)
     keep(sums_, offsets)

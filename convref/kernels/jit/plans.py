@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convref.geometry import Axis, Geometry, Offsets
-from convref.kernels.jit import dense, loops, move, pairs, thin
+from convref.kernels.jit import beside, dense, loops, move, pairs, thin
 from convref.kernels.jit.crew import CHUNKS_PER_THREAD, Kernel, listed
+from convref.kernels.jit.dense import MOST_ROWS
 from convref.kernels.jit.micro import FULL, VECTORS
+from convref.kernels.jit.slabs import in_slabs
 from convref.kernels.jit.units import (
     ROWS_PER_UNIT,
     alike,
@@ -29,14 +31,18 @@ from convref.kernels.jit.units import (
     thin_table,
 )
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Phase, Placement, stored, transposed
+from convref.phases import Phase, Placement, Stored, stored, transposed
 
 Ints = tuple[int, ...]
 
 DENSE, PAIRS = Kernel(dense.contract), Kernel(pairs.contract)
+BESIDE, BESIDE_WEIGHTS = Kernel(beside.contract), Kernel(beside.weight_grad)
 THIN, THIN_WEIGHTS = Kernel(thin.contract), Kernel(thin.weight_grad)
 PLACE, PLACE_LAST, SCATTER = Kernel(move.place_all), Kernel(move.place_last), Kernel(loops.scatter)
 
+REACH, LONG, MANY = 1 << 14, 1 << 11, 5
+"""Cells from the first tap to the last up to which a slab holds both; and cells of a canvas whose
+numbers are not worth moving for the sake of fewer than so many taps."""
 FEW = 8
 """Channels of a group up to which a tile of them stays too empty: then positions fill the lanes."""
 SCRATCH, SMALL = 1 << 16, 1 << 12
@@ -94,15 +100,22 @@ class Plan(NamedTuple):
     """The arrays that the words point to."""
 
 
-def choose(seen: View, other: View, cells: int, units: int, itemsize: int) -> tuple[str, str]:
+def choose(
+    seen: View, other: View, cells: int, taps: Offsets, units: int, itemsize: int
+) -> tuple[str, str]:
     """The kernel for an operator, and why.
 
-    ``seen`` is the operand that is read in place, ``cells`` the size of its canvas, and ``units``
-    how many of its groups can be placed at once; ``other`` has its channels in the lanes.
+    ``seen`` is the operand that is read in place, ``cells`` the size of its canvas, ``taps`` where
+    it is seen, and ``units`` how many of its groups can be placed at once; ``other`` has its
+    channels in the lanes.
     """
     lanes, apart = other.channels, other.channels == seen.channels == 1
-    if apart and seen.last and other.last and seen.groups >= vector_lanes(itemsize):
-        return "pairs", "channels lie side by side and are convolved apart: each has a lane"
+    if apart and seen.groups >= vector_lanes(itemsize):
+        if seen.last and other.last:
+            return "pairs", "channels lie side by side and are convolved apart: each has a lane"
+        first = not seen.last and not other.last
+        if first and max(taps, default=0) <= REACH and (len(taps) >= MANY or cells < LONG):
+            return "beside", "channels are convolved apart: brought side by side, each has a lane"
     if lanes > FEW:
         return "dense", f"the {lanes} channels of a group fill the lanes of a tile"
     few = "few channels in a group would leave lanes empty, so positions fill them"
@@ -117,9 +130,11 @@ def choose(seen: View, other: View, cells: int, units: int, itemsize: int) -> tu
 def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple[str, str]:
     """The kernel for an operator on these operands, and why."""
     if operator == "input_grad":
-        return choose(y, x, transposed(g).cells, y.samples * y.groups, itemsize)
+        seen = transposed(g)
+        steps = end_to_end([phase.steps for phase in seen.phases])
+        return choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize)
     samples = x.samples if operator == "forward" else 1
-    return choose(x, y, stored(g, True).cells, samples * x.groups, itemsize)
+    return choose(x, y, stored(g, True).cells, g.taps, samples * x.groups, itemsize)
 
 
 @lru_cache(maxsize=256)
@@ -136,11 +151,13 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
         units = pairs_table(spans, x.samples, x.groups, itemsize, threads)
         first = placing(x, seen.placement, itemsize)
         return _pairs(first, lists, units, 1, (a_n, 0, 0, y.strides[0]))
+    if kernel == "beside":
+        phases = (whole_phase(seen),)
+        return _beside(x, y, seen.placement, seen.cells, phases, w, False, itemsize, threads)
     if kernel != "dense":
-        phase = Phase(np.arange(T), seen.taps, seen.origins, np.arange(P))
         return _thin(
-            x, y, seen.placement, seen.cells, (phase,), w_strides, "scratch" in kernel, False,
-            itemsize, threads,
+            x, y, seen.placement, seen.cells, (whole_phase(seen),), w_strides, "scratch" in kernel,
+            False, itemsize, threads,
         )  # fmt: skip
     lists = seen.origins * a_i, seen.taps * a_i, np.arange(T), places
     height = best_height(x.samples * P)
@@ -164,6 +181,8 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
         units = pairs_table(spans, y.samples, y.groups, itemsize, threads)
         first = placing(y, seen.placement, itemsize)
         return _pairs(first, lists, units, 1, (a_n, 0, 0, x.strides[0]))
+    if kernel == "beside":
+        return _beside(y, x, seen.placement, seen.cells, seen.phases, w, margin, itemsize, threads)
     if kernel != "dense":
         return _thin(
             y, x, seen.placement, seen.cells, seen.phases, w_strides, "scratch" in kernel, margin,
@@ -184,6 +203,8 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     if kernel.startswith("thin"):
         return _thin_weights(g, x, y, w, "scratch" in kernel, itemsize, threads)
     seen = stored(g, False)
+    if kernel == "beside":
+        return _beside_weights(x, y, seen, w, itemsize)
     a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement, seen.cells)
     T, P = len(seen.taps), len(seen.origins)
     if kernel == "pairs":
@@ -238,8 +259,66 @@ def _pairs(
     strides: Ints,
 ) -> Plan:
     """A plan for pairs.contract; lists as in `_dense`, and the weights as (T, G)."""
-    words = listed(*lists, units, outer_depth, *strides)
+    height = best_height(int((units[:, 7] - units[:, 6]).max(initial=1)))
+    words = listed(*lists, units, height, outer_depth, *strides)
     return Plan(placing, PAIRS, words, len(units), 0, 1, (*lists, units))
+
+
+def _beside(
+    a: View, out: View, placement: Placement | None, cells: int, phases: tuple[Phase, ...],
+    w: Ints, flag: bool, itemsize: int, threads: int,
+) -> Plan:  # fmt: skip
+    """A plan for beside.contract."""
+    lanes, (_, (taps, steps, _, positions)) = vector_lanes(itemsize), joined(phases)
+    blocks, results = lane_blocks(a.groups, lanes), out.strides[1]
+    wanted = ceil(2 * threads, a.samples * len(blocks)) if threads > 1 else 1
+    cuts = in_slabs(phases, results, placement, cells, lanes, wanted)
+    w_rows = np.arange(w[0])
+    units = grid(blocks, np.arange(len(cuts.table)), np.arange(a.samples))
+    together = len(phases) == 1 and len(positions) == results
+    height = best_height(cuts.most)
+    lists = (
+        cuts.rows, steps * lanes, taps * lanes, cuts.places, cuts.table, cuts.spans, cuts.squares,
+        cuts.targets, units,
+    )  # fmt: skip
+    limit = a.samples * a.strides[0]
+    words = listed(
+        *lists, UNASKED, w_rows, len(phases), height, together, w[0], cuts.cells, cuts.most,
+        a.strides[0], a.strides[1], limit, w[0], a.groups * w[0], out.strides[0], out.strides[1],
+    )  # fmt: skip
+    return Plan(None, BESIDE, words, len(units), 9 * flag, 1, (*lists, w_rows))
+
+
+def _beside_weights(x: View, y: View, seen: Stored, w: Ints, itemsize: int) -> Plan:
+    """A plan for beside.weight_grad."""
+    lanes, T = vector_lanes(itemsize), len(seen.taps)
+    units = lane_blocks(x.groups, lanes)
+    cuts = in_slabs((whole_phase(seen),), y.strides[1], seen.placement, seen.cells, lanes, 1)
+    rows = np.pad(seen.taps, (0, MOST_ROWS), "edge") * lanes
+    lines = np.arange(cuts.most) * lanes
+    lists = rows, cuts.rows, cuts.table, cuts.spans, cuts.squares, cuts.targets, lines, units
+    words = listed(
+        *lists, len(cuts.table), best_height(T), T, cuts.cells, cuts.most, x.samples,
+        x.strides[0], x.strides[1], x.samples * x.strides[0], y.strides[0], y.strides[1],
+        y.samples * y.strides[0], w[0],
+    )  # fmt: skip
+    return Plan(None, BESIDE_WEIGHTS, words, len(units), 0, 1, lists)
+
+
+def lane_blocks(groups: int, lanes: int) -> Offsets:
+    """The first lane of each block of lanes; the last block overlaps the one before."""
+    return np.minimum(np.arange(0, groups, lanes), groups - lanes)
+
+
+def grid(*axes: Offsets) -> Offsets:
+    """All combinations, the last axis the fastest."""
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+def whole_phase(seen: Stored) -> Phase:
+    """All positions and taps of a canvas as one phase."""
+    T, P = len(seen.taps), len(seen.origins)
+    return Phase(np.arange(T), seen.taps, seen.origins, np.arange(P))
 
 
 def _thin(

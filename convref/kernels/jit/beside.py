@@ -1,0 +1,178 @@
+"""Depthwise with channels first: a vector of channels is brought side by side, in scratch.
+
+    out[g, places[m]] = sum over d of  x[g, rows[m] + steps[d]] * w[g, taps[d]]
+
+With positions in its lanes a tile would read a row anew for every tap, at addresses that straddle
+lines of the cache. So squares of numbers are transposed in registers, from (channels, cells) to
+(cells, channels): then every vector is read as it lies, whatever the stride and dilation, and the
+results go back by the same squares.
+
+Large maps are done slab by slab: so many positions that what they see stays in the cache.
+"""
+
+from numba import njit
+
+from convref.kernels.jit.dense import MOST_ROWS, finite
+from convref.kernels.jit.flat import aligned, data, keep, load, shifted, store, word, zeros_like
+from convref.kernels.jit.micro import pair_tile
+from convref.kernels.jit.move import copy_vectors, pack, transpose, transpose_to
+from convref.kernels.jit.vectors import lanes_of
+
+UNIT, SLAB, SPAN, SQUARE = 3, 4, 4, 3
+"""Integers that say what a unit, a slab, a phase of a slab, and a square are."""
+
+
+def contract(words, x, w, out, start, stop):
+    """Units: block of channels, slab, sample; words as in plans._beside."""
+    rows, steps, taps, places = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
+    slabs, spans, squares, targets = word(words, 4), word(words, 5), word(words, 6), word(words, 7)
+    units, broken, w_rows = word(words, 8), word(words, 9), word(words, 10)
+    phases, height, together, T, cells, most = (
+        load(words, 11), load(words, 12), load(words, 13), load(words, 14), load(words, 15),
+        load(words, 16),
+    )  # fmt: skip
+    x_n, x_g, limit = load(words, 17), load(words, 18), load(words, 19)
+    w_g, w_limit, out_n, out_g = (
+        load(words, 20), load(words, 21), load(words, 22), load(words, 23),
+    )  # fmt: skip
+    LANES = lanes_of(out)
+    canvas_, weights_ = zeros_like(out, (cells + 1) * LANES), zeros_like(out, (T + 1) * LANES)
+    result_ = zeros_like(out, (most + MOST_ROWS + 1) * LANES)
+    sums_ = zeros_like(out, (MOST_ROWS + 1) * LANES)
+    canvas, weights = aligned(data(canvas_)), aligned(data(weights_))
+    result, sums = aligned(data(result_)), aligned(data(sums_))
+    packed = laid = -1
+    for unit in range(start, stop):
+        line = shifted(units, unit * UNIT)
+        lane, slab, sample = load(line, 0), load(line, 1), load(line, 2)
+        if lane != packed:
+            pack(
+                shifted(w, lane * w_g), w_limit - lane * w_g, w_rows, w_g, T, LANES, weights, LANES
+            )
+            packed = lane
+            if load(broken, 0) >= 0 and not finite(weights, T * LANES):
+                store(broken, 0, 1)
+        if laid >= 0 and slab != laid:
+            clear(canvas, cells * LANES)
+            clear(result, most * LANES)
+        laid = slab
+        line = shifted(slabs, slab * SLAB)
+        first, count = load(line, 2), load(line, 3)
+        bring(
+            x, sample * x_n + lane * x_g, x_g, limit, squares, load(line, 0), load(line, 1),
+            targets, canvas,
+        )  # fmt: skip
+        for phase in range(phases):
+            line = shifted(spans, (slab * phases + phase) * SPAN)
+            begin, end, step_at, depth = load(line, 0), load(line, 1), load(line, 2), load(line, 3)
+            a_steps, b_steps = shifted(steps, step_at), shifted(taps, step_at)
+            for r in range(begin, end, height):
+                if together:
+                    pair_tile(
+                        height, 1, canvas, rows, r, a_steps, weights, 0, b_steps, depth, result,
+                        (r - begin) * LANES, LANES, True,
+                    )  # fmt: skip
+                else:
+                    pair_tile(
+                        height, 1, canvas, rows, r, a_steps, weights, 0, b_steps, depth, sums, 0,
+                        LANES, True,
+                    )  # fmt: skip
+                    for m in range(min(height, end - r)):
+                        copy_vectors(sums, m * LANES, result, load(places, r + m), LANES)
+        send(result, count, out, sample * out_n + lane * out_g + first, out_g)
+    keep(canvas_, weights_, result_, sums_)
+
+
+def weight_grad(words, x, y, w, start, stop):
+    """``w[g, taps[m]] = sum over n, p of x[n, g, rows[m] + steps[p]] * y[n, g, p]``.
+
+    Units: block of channels; words as in plans._beside_weights.
+    """
+    rows, steps, slabs, spans = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
+    squares, targets, lines, units = word(words, 4), word(words, 5), word(words, 6), word(words, 7)
+    slab_count, height, T, cells, most, samples = (
+        load(words, 8), load(words, 9), load(words, 10), load(words, 11), load(words, 12),
+        load(words, 13),
+    )  # fmt: skip
+    x_n, x_g, limit = load(words, 14), load(words, 15), load(words, 16)
+    y_n, y_g, y_limit, w_g = load(words, 17), load(words, 18), load(words, 19), load(words, 20)
+    LANES = lanes_of(w)
+    canvas_, dy_ = zeros_like(w, (cells + 1) * LANES), zeros_like(w, (most + 1) * LANES)
+    sums_ = zeros_like(w, (T + MOST_ROWS + 1) * LANES)
+    canvas, dy, sums = aligned(data(canvas_)), aligned(data(dy_)), aligned(data(sums_))
+    laid = -1
+    for unit in range(start, stop):
+        lane = load(units, unit)
+        fresh = True
+        for slab in range(slab_count):
+            if laid >= 0 and slab != laid:
+                clear(canvas, cells * LANES)
+            laid = slab
+            line = shifted(slabs, slab * SLAB)
+            first, count = load(line, 2), load(line, 3)
+            seen = shifted(steps, load(spans, slab * SPAN))
+            for sample in range(samples):
+                bring(
+                    x, sample * x_n + lane * x_g, x_g, limit, squares, load(line, 0),
+                    load(line, 1), targets, canvas,
+                )  # fmt: skip
+                at = sample * y_n + lane * y_g + first
+                for p in range(0, count, LANES):
+                    square(y, at + p, y_g, y_limit, dy, shifted(lines, p), min(LANES, count - p))
+                for r in range(0, T, height):
+                    pair_tile(
+                        height, 1, canvas, rows, r, seen, dy, 0, lines, count,
+                        sums, r * LANES, LANES, fresh,
+                    )  # fmt: skip
+                fresh = False
+        send(sums, T, w, lane * w_g, w_g)
+    keep(canvas_, dy_, sums_)
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def clear(numbers, count):
+    """Set so many numbers to zero."""
+    for i in range(count):
+        store(numbers, i, 0)
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def bring(source, at, step, limit, squares, begin, end, targets, panel):
+    """``panel[targets[i + j] + lane] = source[at + s + j + lane * step]``, for j below a length.
+
+    A square is (s, i, length), of at most LANES numbers side by side; ``limit`` is the source's.
+    """
+    for i in range(begin, end):
+        line = shifted(squares, i * SQUARE)
+        square(
+            source, at + load(line, 0), step, limit, panel, shifted(targets, load(line, 1)),
+            load(line, 2),
+        )  # fmt: skip
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def square(source, at, step, limit, panel, lines, length):
+    """``panel[lines[j] + lane] = source[at + j + lane * step]``; whole vectors if within limit."""
+    LANES = lanes_of(panel)
+    if at + (LANES - 1) * step + LANES <= limit:
+        transpose_to(source, at, step, panel, 0, lines, length)
+    else:
+        for lane in range(LANES):
+            for j in range(length):
+                store(panel, load(lines, j) + lane, load(source, at + j + lane * step))
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def send(panel, count, target, at, step):
+    """``target[at + i + lane * step] = panel[i * LANES + lane]``; the last square overlaps."""
+    LANES = lanes_of(panel)
+    for i in range(0, count - LANES + 1, LANES):
+        transpose(panel, i * LANES, LANES, target, at + i, step, LANES)
+    if count >= LANES:
+        if count % LANES:
+            i = count - LANES
+            transpose(panel, i * LANES, LANES, target, at + i, step, LANES)
+    else:
+        for lane in range(LANES):
+            for i in range(count):
+                store(target, at + i + lane * step, load(panel, i * LANES + lane))
