@@ -106,7 +106,8 @@ def transposed(geometry: Geometry) -> Transposed:
     seen: list[Axis] = []
     per_axis: list[list[Phase]] = []
     for axis in geometry.axes:
-        taps, stride = _taps(axis), _stride(axis)
+        # With one position every stride does: at the largest each phase is seen by one tap.
+        taps, stride = _taps(axis), axis.canvas if axis.output == 1 else axis.stride
         margin = int(taps[-1]) // stride
         size = (axis.canvas - 1) // stride + 1 + margin
         seen.append(Axis(axis.output, 1, 1, 1, 1, margin, size - margin - axis.output))

@@ -13,7 +13,7 @@ from numba import njit
 
 from convref.geometry import Geometry
 from convref.kernels.jit import dots, micro, move
-from convref.kernels.jit.flat import load, store
+from convref.kernels.jit.flat import data, keep, load, store
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import stored
 
@@ -144,66 +144,88 @@ def test_dot_tiles_sum_along_stretches(
 
 
 @njit
-def transpose(source, at, pitch, target, to, to_pitch, rows):
-    move.transpose(source, at, pitch, target, to, to_pitch, rows)
+def transpose(source, at, source_lines, target, to, target_lines, rows, run):
+    move.transpose(source, at, source_lines, target, to, target_lines, rows, run)
 
 
 @every_dtype
-def test_transpose_turns_a_square_block(dtype: str, rng: np.random.Generator) -> None:
+def test_transpose_turns_a_square_of_runs(dtype: str, rng: np.random.Generator) -> None:
     lanes = lanes_of(dtype)
-    along = np.arange(lanes)
-    pitches = ((lanes, lanes), (lanes + 3, 2 * lanes + 1))
-    for (pitch, to_pitch), rows in product(pitches, {0, 1, lanes - 1, lanes}):
-        cells = 5 + np.add.outer(along * pitch, along)
-        targets = 2 + np.add.outer(along[:rows] * to_pitch, along)
-        source = with_values(10 + lanes * pitch, dtype, cells, rng)
-        target = untouched(10 + lanes * to_pitch, dtype)
-        expected = target.copy()
-        expected[targets] = source[cells].T[:rows]
-        transpose(source, 5, pitch, target, 2, to_pitch, rows)
-        np.testing.assert_array_equal(target, expected, f"{rows} rows")
+    for run in (2**power for power in range(max(1, lanes.bit_length() - 1))):
+        height = lanes // run
+        for rows in {0, 1, height - 1, height}:
+            # Lines in any order, none over another.
+            source_lines, target_lines = (rng.permutation(lanes) * (lanes + 3) for _ in range(2))
+            along = np.arange(lanes)
+            cells = 5 + np.add.outer(source_lines[:height], along)
+            source = with_values(10 + lanes * (lanes + 3), dtype, cells, rng)
+            target = untouched(10 + lanes * (lanes + 3), dtype)
+            expected = target.copy()
+            squares = source[cells].reshape(height, height, run).swapaxes(0, 1)
+            targets = 2 + np.add.outer(target_lines[: rows * run : run], along)
+            expected[targets] = squares[:rows].reshape(rows, lanes)
+            transpose(source, 5, source_lines, target, 2, target_lines, rows, run)
+            np.testing.assert_array_equal(target, expected, f"{rows} rows, runs of {run}")
 
 
-def panels(lanes: int, side_by_side: bool) -> list[tuple[Array, int, int]]:
-    """(offsets, lanes, step) around whole vectors: side by side, in two stretches, and apart."""
+@njit
+def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
+    at, to = data(lanes_at), data(lines)
+    move.pack(source, limit, offsets, at, run, count, lanes, panel, to)
+    keep(lanes_at, lines)
+
+
+@njit
+def unpack(panel, lines, target, offsets, lanes_at, run, count, lanes):
+    at, to = data(lines), data(lanes_at)
+    move.unpack(panel, at, target, offsets, to, run, count, lanes)
+    keep(lanes_at, lines)
+
+
+def panels(lanes: int, run: int) -> list[tuple[Array, Array]]:
+    """(offsets, lanes_at): rows near each other, in two stretches, and apart; lanes in runs.
+
+    No two elements are in one place: rows go by the run, and lanes far beyond, or the other way
+    round where a run holds all lanes.
+    """
     sizes = {1, lanes - 1, lanes, lanes + 1, 2 * lanes + 1} - {0}
     most = 2 * lanes + 2
-    rows = []
-    for count in (0, *sizes):
-        near = np.arange(count)
-        rows += [near, near + (near >= lanes // 2), 3 * near + 1]
-    # No two elements in one place: lanes side by side with rows apart, or the other way round.
-    if side_by_side:
-        return [(offsets * most, wide, 1) for offsets, wide in product(rows, sizes)]
-    return [(offsets, wide, 4 * most) for offsets, wide in product(rows, sizes)]
+    row_step, far = (most, run) if run == lanes else (run, 4 * run * most)
+    cases = []
+    for count, wide in product((0, *sizes), sizes):
+        near, lane = np.arange(count), np.arange(wide)
+        lanes_at = lane // run * far + lane % run
+        rows = near, near + (near >= lanes // 2), 3 * near + 1
+        cases += [(own * row_step, lanes_at) for own in rows]
+    return cases
 
 
 @every_dtype
-@pytest.mark.parametrize("side_by_side", [True, False], ids=["lanes side by side", "lanes apart"])
-def test_pack_and_unpack_move_a_panel(
-    dtype: str, side_by_side: bool, rng: np.random.Generator
-) -> None:
-    for offsets, wide, apart in panels(lanes_of(dtype), side_by_side):
-        count, pitch = len(offsets), wide + lanes_of(dtype)
-        cells = 5 + np.add.outer(offsets, np.arange(wide) * apart)
-        spread_out = with_values(cells.max(initial=0) + 1 + lanes_of(dtype), dtype, cells, rng)
-        in_panel = np.add.outer(np.arange(count) * pitch, np.arange(wide))
+def test_pack_and_unpack_move_a_panel(dtype: str, rng: np.random.Generator) -> None:
+    for run in (2**power for power in range(lanes_of(dtype).bit_length())):
+        for offsets, lanes_at in panels(lanes_of(dtype), run):
+            count, wide = len(offsets), len(lanes_at)
+            pitch = wide + lanes_of(dtype)
+            cells = 5 + np.add.outer(offsets, lanes_at)
+            source = with_values(cells.max(initial=0) + 1 + lanes_of(dtype), dtype, cells, rng)
+            lines = np.arange(count + 2) * pitch
+            in_panel = np.add.outer(lines[:count], np.arange(wide))
 
-        note = f"{count} rows of {wide} lanes"
-        # Whole vectors are read up to the limit, wherever that is.
-        last = cells.max(initial=0) + 1
-        for limit in (last, last + 4, len(spread_out)):
-            panel = untouched((count + 1) * pitch, dtype)
-            move.pack(spread_out, limit, offsets + 5, apart, count, wide, panel, pitch)
-            np.testing.assert_array_equal(panel[in_panel], spread_out[cells], note)
-            beyond = panel[count * pitch :]
-            np.testing.assert_array_equal(beyond, untouched(len(beyond), dtype), note)
+            note = f"{count} rows of {wide} lanes in runs of {run}"
+            # Whole vectors are read up to the limit, wherever that is.
+            last = cells.max(initial=0) + 1
+            for limit in (last, last + 4, len(source)):
+                panel = untouched((count + 1) * pitch, dtype)
+                pack(source, limit, offsets + 5, lanes_at, run, count, wide, panel, lines)
+                np.testing.assert_array_equal(panel[in_panel], source[cells], note)
+                beyond = panel[count * pitch :]
+                np.testing.assert_array_equal(beyond, untouched(len(beyond), dtype), note)
 
-        target = untouched(len(spread_out), dtype)
-        only_panel = untouched(len(panel), dtype)
-        only_panel[in_panel] = panel[in_panel]
-        move.unpack(only_panel, pitch, target, offsets + 5, apart, count, wide)
-        np.testing.assert_array_equal(target, spread_out, note)
+            target = untouched(len(source), dtype)
+            only_panel = untouched(len(panel), dtype)
+            only_panel[in_panel] = panel[in_panel]
+            unpack(only_panel, lines, target, offsets + 5, lanes_at, run, count, wide)
+            np.testing.assert_array_equal(target, source, note)
 
 
 PLACED = {

@@ -83,7 +83,7 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
 
 
 def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
-    """Do what is planned; tell whether `b` may hold NaN or infinity, where the plan wants to know."""
+    """Do what is planned; tell whether `b` may hold NaN or infinity, where the plan asks."""
     words, flag = plan.words, plans.UNASKED
     if config.DISABLE_JIT:
         a, b, out = in_memory(a), in_memory(b), in_memory(out)

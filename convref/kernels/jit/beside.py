@@ -15,7 +15,7 @@ from numba import njit
 from convref.kernels.jit.dense import MOST_ROWS, finite
 from convref.kernels.jit.flat import aligned, data, keep, load, shifted, store, word, zeros_like
 from convref.kernels.jit.micro import pair_tile
-from convref.kernels.jit.move import copy_vectors, pack, transpose, transpose_to
+from convref.kernels.jit.move import copy_vectors, transpose
 from convref.kernels.jit.vectors import lanes_of
 
 UNIT, SLAB, SPAN, SQUARE = 3, 4, 4, 3
@@ -26,15 +26,16 @@ def contract(words, x, w, out, start, stop):
     """Units: block of channels, slab, sample; words as in plans._beside."""
     rows, steps, taps, places = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
     slabs, spans, squares, targets = word(words, 4), word(words, 5), word(words, 6), word(words, 7)
-    units, broken, w_rows = word(words, 8), word(words, 9), word(words, 10)
+    units, broken, lines = word(words, 8), word(words, 9), word(words, 10)
+    x_lanes, w_lanes, out_lanes = word(words, 11), word(words, 12), word(words, 13)
     phases, height, together, T, cells, most = (
-        load(words, 11), load(words, 12), load(words, 13), load(words, 14), load(words, 15),
-        load(words, 16),
+        load(words, 14), load(words, 15), load(words, 16), load(words, 17), load(words, 18),
+        load(words, 19),
     )  # fmt: skip
-    x_n, x_g, limit = load(words, 17), load(words, 18), load(words, 19)
-    w_g, w_limit, out_n, out_g = (
+    x_n, x_limit, w_limit, out_n = (
         load(words, 20), load(words, 21), load(words, 22), load(words, 23),
     )  # fmt: skip
+    x_g, w_g, out_g = load(x_lanes, 1), load(w_lanes, 1), load(out_lanes, 1)
     LANES = lanes_of(out)
     canvas_, weights_ = zeros_like(out, (cells + 1) * LANES), zeros_like(out, (T + 1) * LANES)
     result_ = zeros_like(out, (most + MOST_ROWS + 1) * LANES)
@@ -46,9 +47,9 @@ def contract(words, x, w, out, start, stop):
         line = shifted(units, unit * UNIT)
         lane, slab, sample = load(line, 0), load(line, 1), load(line, 2)
         if lane != packed:
-            pack(
-                shifted(w, lane * w_g), w_limit - lane * w_g, w_rows, w_g, T, LANES, weights, LANES
-            )
+            for t in range(0, T, LANES):
+                to = shifted(lines, t)
+                square(w, lane * w_g + t, w_lanes, w_limit, weights, to, min(LANES, T - t))
             packed = lane
             if load(broken, 0) >= 0 and not finite(weights, T * LANES):
                 store(broken, 0, 1)
@@ -59,7 +60,7 @@ def contract(words, x, w, out, start, stop):
         line = shifted(slabs, slab * SLAB)
         first, count = load(line, 2), load(line, 3)
         bring(
-            x, sample * x_n + lane * x_g, x_g, limit, squares, load(line, 0), load(line, 1),
+            x, sample * x_n + lane * x_g, x_lanes, x_limit, squares, load(line, 0), load(line, 1),
             targets, canvas,
         )  # fmt: skip
         for phase in range(phases):
@@ -79,7 +80,7 @@ def contract(words, x, w, out, start, stop):
                     )  # fmt: skip
                     for m in range(min(height, end - r)):
                         copy_vectors(sums, m * LANES, result, load(places, r + m), LANES)
-        send(result, count, out, sample * out_n + lane * out_g + first, out_g)
+        send(result, lines, count, out, sample * out_n + lane * out_g + first, out_lanes)
     keep(canvas_, weights_, result_, sums_)
 
 
@@ -90,12 +91,15 @@ def weight_grad(words, x, y, w, start, stop):
     """
     rows, steps, slabs, spans = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
     squares, targets, lines, units = word(words, 4), word(words, 5), word(words, 6), word(words, 7)
+    x_lanes, y_lanes, w_lanes = word(words, 8), word(words, 9), word(words, 10)
     slab_count, height, T, cells, most, samples = (
-        load(words, 8), load(words, 9), load(words, 10), load(words, 11), load(words, 12),
-        load(words, 13),
+        load(words, 11), load(words, 12), load(words, 13), load(words, 14), load(words, 15),
+        load(words, 16),
     )  # fmt: skip
-    x_n, x_g, limit = load(words, 14), load(words, 15), load(words, 16)
-    y_n, y_g, y_limit, w_g = load(words, 17), load(words, 18), load(words, 19), load(words, 20)
+    x_n, x_limit, y_n, y_limit = (
+        load(words, 17), load(words, 18), load(words, 19), load(words, 20),
+    )  # fmt: skip
+    x_g, y_g, w_g = load(x_lanes, 1), load(y_lanes, 1), load(w_lanes, 1)
     LANES = lanes_of(w)
     canvas_, dy_ = zeros_like(w, (cells + 1) * LANES), zeros_like(w, (most + 1) * LANES)
     sums_ = zeros_like(w, (T + MOST_ROWS + 1) * LANES)
@@ -113,19 +117,20 @@ def weight_grad(words, x, y, w, start, stop):
             seen = shifted(steps, load(spans, slab * SPAN))
             for sample in range(samples):
                 bring(
-                    x, sample * x_n + lane * x_g, x_g, limit, squares, load(line, 0),
+                    x, sample * x_n + lane * x_g, x_lanes, x_limit, squares, load(line, 0),
                     load(line, 1), targets, canvas,
                 )  # fmt: skip
                 at = sample * y_n + lane * y_g + first
                 for p in range(0, count, LANES):
-                    square(y, at + p, y_g, y_limit, dy, shifted(lines, p), min(LANES, count - p))
+                    to = shifted(lines, p)
+                    square(y, at + p, y_lanes, y_limit, dy, to, min(LANES, count - p))
                 for r in range(0, T, height):
                     pair_tile(
                         height, 1, canvas, rows, r, seen, dy, 0, lines, count,
                         sums, r * LANES, LANES, fresh,
                     )  # fmt: skip
                 fresh = False
-        send(sums, T, w, lane * w_g, w_g)
+        send(sums, lines, T, w, lane * w_g, w_lanes)
     keep(canvas_, dy_, sums_)
 
 
@@ -137,42 +142,41 @@ def clear(numbers, count):
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def bring(source, at, step, limit, squares, begin, end, targets, panel):
-    """``panel[targets[i + j] + lane] = source[at + s + j + lane * step]``, for j below a length.
+def bring(source, at, lanes_at, limit, squares, begin, end, targets, panel):
+    """``panel[targets[i + j] + lane] = source[at + s + j + lanes_at[lane]]``, j below a length.
 
     A square is (s, i, length), of at most LANES numbers side by side; ``limit`` is the source's.
     """
     for i in range(begin, end):
         line = shifted(squares, i * SQUARE)
-        square(
-            source, at + load(line, 0), step, limit, panel, shifted(targets, load(line, 1)),
-            load(line, 2),
-        )  # fmt: skip
+        to = shifted(targets, load(line, 1))
+        square(source, at + load(line, 0), lanes_at, limit, panel, to, load(line, 2))
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def square(source, at, step, limit, panel, lines, length):
-    """``panel[lines[j] + lane] = source[at + j + lane * step]``; whole vectors if within limit."""
+def square(source, at, lanes_at, limit, panel, lines, length):
+    """``panel[lines[j] + lane] = source[at + j + lanes_at[lane]]``: whole vectors within limit."""
     LANES = lanes_of(panel)
-    if at + (LANES - 1) * step + LANES <= limit:
-        transpose_to(source, at, step, panel, 0, lines, length)
+    if at + load(lanes_at, LANES - 1) + LANES <= limit:
+        transpose(source, at, lanes_at, panel, 0, lines, length, 1)
     else:
         for lane in range(LANES):
             for j in range(length):
-                store(panel, load(lines, j) + lane, load(source, at + j + lane * step))
+                value = load(source, at + j + load(lanes_at, lane))
+                store(panel, load(lines, j) + lane, value)
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def send(panel, count, target, at, step):
-    """``target[at + i + lane * step] = panel[i * LANES + lane]``; the last square overlaps."""
+def send(panel, lines, count, target, at, lanes_at):
+    """``target[at + i + lanes_at[lane]] = panel[lines[i] + lane]``; the last square overlaps."""
     LANES = lanes_of(panel)
-    for i in range(0, count - LANES + 1, LANES):
-        transpose(panel, i * LANES, LANES, target, at + i, step, LANES)
-    if count >= LANES:
-        if count % LANES:
-            i = count - LANES
-            transpose(panel, i * LANES, LANES, target, at + i, step, LANES)
-    else:
+    if count < LANES:
         for lane in range(LANES):
             for i in range(count):
-                store(target, at + i + lane * step, load(panel, i * LANES + lane))
+                value = load(panel, load(lines, i) + lane)
+                store(target, at + i + load(lanes_at, lane), value)
+    for i in range(0, count - LANES + 1, LANES):
+        transpose(panel, 0, shifted(lines, i), target, at + i, lanes_at, LANES, 1)
+    if count > LANES and count % LANES:
+        i = count - LANES
+        transpose(panel, 0, shifted(lines, i), target, at + i, lanes_at, LANES, 1)

@@ -2,8 +2,8 @@
 
 All three operators have one form:
 
-    out[places[m] + lane * out_step] = sum over d of
-        a[rows[m] + steps[d]] * b[b_steps[d] + lane * b_step]
+    out[places[m] + out_lanes[lane]] = sum over d of
+        a[rows[m] + steps[d]] * b[b_steps[d] + b_lanes[lane]]
 
 | operator    | a, in place  | rows m       | b, packed | lanes   | depth d      |
 | ----------- | ------------ | ------------ | --------- | ------- | ------------ |
@@ -41,19 +41,24 @@ def contract(words, a, b, out, start, stop):
     )  # fmt: skip
     units, height, broken = word(words, 4), load(words, 5), word(words, 6)
     a_group, a_row, a_step = load(words, 7), load(words, 8), load(words, 9)
-    b_group, b_outer, b_step = load(words, 10), load(words, 11), load(words, 12)
-    out_group, out_row, out_step = load(words, 13), load(words, 14), load(words, 15)
-    deepest, block, limit = load(words, 16), load(words, 17), load(words, 18)
+    b_group, b_outer, all_b_lanes, b_run = (
+        load(words, 10), load(words, 11), word(words, 12), load(words, 13),
+    )  # fmt: skip
+    out_group, out_row, all_out_lanes, out_run = (
+        load(words, 14), load(words, 15), word(words, 16), load(words, 17),
+    )  # fmt: skip
+    deepest, block, limit = load(words, 18), load(words, 19), load(words, 20)
     LANES, most = lanes_of(out), min(deepest, DEPTH)
     WIDTH = VECTORS * LANES
     panel_, sums_ = zeros_like(out, most * WIDTH), zeros_like(out, (block + MOST_ROWS) * WIDTH)
-    offsets = np.empty(2 * (block + 2 * MOST_ROWS) + 2 * most, np.int64)
+    lines = max(most, block, 2)
+    offsets = np.empty(2 * (block + 2 * MOST_ROWS) + most + lines, np.int64)
     panel, sums, a_rows = data(panel_), data(sums_), data(offsets)
     targets = shifted(a_rows, block + 2 * MOST_ROWS)
     a_steps = shifted(targets, block + 2 * MOST_ROWS)
     panel_rows = shifted(a_steps, most)
-    for d in range(most):
-        store(panel_rows, d, d * WIDTH)
+    for i in range(lines):
+        store(panel_rows, i, i * WIDTH)
     for unit in range(start, stop):
         line = shifted(units, unit * UNIT)
         row_at, row_count, step_at, step_count = (
@@ -69,8 +74,8 @@ def contract(words, a, b, out, start, stop):
         vectors = -(-lanes // LANES)
         # What a weight that is not finite leaves is found in the sums, if they are fewer.
         asked, few = load(broken, 0) >= 0, m_end - m_begin < d_end - d_begin
-        b_at = group * b_group + lane * b_step
-        at = out_at + group * out_group + lane * out_step
+        b_lanes, out_lanes = shifted(all_b_lanes, lane), shifted(all_out_lanes, lane)
+        b_at, at = group * b_group, group * out_group + out_at
         for m in range(m_begin, m_end, block):
             count = min(block, m_end - m)
             spread(group * a_group, a_row, all_rows, row_at, row_count, m, count, a_rows)
@@ -80,7 +85,7 @@ def contract(words, a, b, out, start, stop):
                 depth = min(DEPTH, d_end - d)
                 if m == m_begin or deepest > DEPTH:
                     spread(b_at, b_outer, all_b, step_at, step_count, d, depth, a_steps)
-                    pack(b, limit, a_steps, b_step, depth, lanes, panel, WIDTH)
+                    pack(b, limit, a_steps, b_lanes, b_run, depth, lanes, panel, panel_rows)
                     if asked and not few and not finite(panel, depth * WIDTH):
                         store(broken, 0, 1)
                     spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
@@ -92,7 +97,7 @@ def contract(words, a, b, out, start, stop):
             if asked and few and not finite(sums, count * WIDTH):
                 store(broken, 0, 1)
             spread(at, out_row, all_places, row_at, row_count, m, count, targets)
-            unpack(sums, WIDTH, out, targets, out_step, count, lanes)
+            unpack(sums, panel_rows, out, targets, out_lanes, out_run, count, lanes)
     keep(panel_, sums_, offsets)
 
 

@@ -14,7 +14,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from convref.kernels.jit.flat import load, pointer, shifted, store, word
-from convref.kernels.jit.vectors import below, lanes_of, masked_load, shuffled, vector_lanes
+from convref.kernels.jit.vectors import (
+    below,
+    by_shape,
+    lanes_of,
+    masked_load,
+    shuffled,
+    vector_lanes,
+)
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -73,57 +80,78 @@ def place_last(words, x, _, canvas, start, stop):
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def pack(source, limit, offsets, step, count, lanes, panel, pitch):
-    """``panel[i * pitch + lane] = source[offsets[i] + lane * step]``; ``limit`` is the source's."""
-    LANES = lanes_of(panel)
+def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
+    """``panel[lines[i] + lane] = source[offsets[i] + lanes_at[lane]]``; ``limit`` is the source's.
+
+    Every ``run`` lanes lie side by side in the source: one, a power of two, or a whole vector.
+    """
+    LANES, pitch = lanes_of(panel), load(lines, 1) - load(lines, 0)
     whole, i = lanes // LANES * LANES, 0
-    if step == 1:
+    if run > 1:
         for i in range(count):
-            first = load(offsets, i)
-            copy_vectors(source, first, panel, i * pitch, whole)
+            first, line = load(offsets, i), load(lines, i)
+            for lane in range(0, whole, run):
+                copy_run(source, first + load(lanes_at, lane), panel, line + lane, run)
             for lane in range(whole, lanes):
-                store(panel, i * pitch + lane, load(source, first + lane))
+                store(panel, line + lane, load(source, first + load(lanes_at, lane)))
         return
     while i < count:
         first, run = load(offsets, i), 1
         while run < LANES and i + run < count and load(offsets, i + run) - first == run:
             run += 1
         # A square reads whole vectors, of which only the run is kept: not worth it for two or one.
-        squares = whole if run > 2 and first + (whole - 1) * step + LANES <= limit else 0
+        squares = whole if run > 2 else 0
+        if squares and first + load(lanes_at, whole - 1) + LANES > limit:
+            squares = 0
         if not squares:
             run = min(LANES, count - i)
         for lane in range(0, squares, LANES):
-            transpose(source, first + lane * step, step, panel, i * pitch + lane, pitch, run)
+            to = shifted(lines, i)
+            transpose(source, first, shifted(lanes_at, lane), panel, lane, to, run, 1)
         for lane in range(squares, lanes):
-            for j in range(i, i + run):
-                store(panel, j * pitch + lane, load(source, load(offsets, j) + lane * step))
+            at, to = load(lanes_at, lane), load(lines, i) + lane
+            for j in range(run):
+                store(panel, to + j * pitch, load(source, load(offsets, i + j) + at))
         i += run
 
 
 @njit(nogil=True, cache=True, fastmath=False)
-def unpack(panel, pitch, target, offsets, step, count, lanes):
-    """``target[offsets[i] + lane * step] = panel[i * pitch + lane]``."""
-    LANES = lanes_of(panel)
-    if step == 1:
-        whole = lanes // LANES * LANES
-        for i in range(count):
-            first = load(offsets, i)
-            copy_vectors(panel, i * pitch, target, first, whole)
-            for lane in range(whole, lanes):
-                store(target, first + lane, load(panel, i * pitch + lane))
-        return
-    for i in range(0, count, LANES):
-        block = min(LANES, count - i)
-        first = load(offsets, i)
-        square = block == LANES and load(offsets, i + LANES - 1) - first == LANES - 1
-        whole = lanes // LANES * LANES if square else 0
-        for lane in range(0, whole, LANES):
-            transpose(
-                panel, i * pitch + lane, pitch, target, first + lane * step, step, LANES
-            )  # fmt: skip
-        for lane in range(whole, lanes):
-            for j in range(i, i + block):
-                store(target, load(offsets, j) + lane * step, load(panel, j * pitch + lane))
+def unpack(panel, lines, target, offsets, lanes_at, run, count, lanes):
+    """``target[offsets[i] + lanes_at[lane]] = panel[lines[i] + lane]``.
+
+    Every ``run`` lanes lie side by side in the target, as in `pack`. Neighbouring rows may then
+    follow each other there, and squares of whole runs are transposed.
+    """
+    LANES, pitch = lanes_of(panel), load(lines, 1) - load(lines, 0)
+    whole, i = lanes // LANES * LANES, 0
+    height = LANES // run
+    while i < count:
+        first, rows = load(offsets, i), 1
+        beside = i + 1 < count and load(offsets, i + 1) - first == run
+        while (
+            rows < LANES
+            and i + rows < count
+            and (load(offsets, i + rows) - load(offsets, i + rows - 1) == run) == beside
+        ):
+            rows += 1
+        single = whole
+        if beside and rows >= height:
+            rows = height
+            for lane in range(0, whole, LANES):
+                to = shifted(lanes_at, lane)
+                transpose(panel, lane, shifted(lines, i), target, first, to, height, run)
+        else:
+            # Lane by lane, for neighbouring rows are near each other there.
+            for lane in range(0, whole if run > 1 else 0, run):
+                at, to = load(lines, i) + lane, load(lanes_at, lane)
+                for j in range(rows):
+                    copy_run(panel, at + j * pitch, target, load(offsets, i + j) + to, run)
+            single = whole if run > 1 else 0
+        for lane in range(single, lanes):
+            at, to = load(lines, i) + lane, load(lanes_at, lane)
+            for j in range(rows):
+                store(target, load(offsets, i + j) + to, load(panel, at + j * pitch))
+        i += rows
 
 
 @njit(nogil=True, cache=True, fastmath=False)
@@ -213,59 +241,108 @@ _compile_copy(copy_padded, 1)
 _compile_copy(copy_second_padded, 2)
 
 
-def transpose(source, at, pitch, target, to, to_pitch, rows):
-    """``target[to + i * to_pitch + j] = source[at + j * pitch + i]``, i below rows, j below LANES.
+def copy_run(source, at, target, to, run):
+    """`copy` of at most a vector: one number, a power of two, or LANES."""
+    target[to : to + run] = source[at : at + run]
 
-    Whole vectors of the source are read, however few rows there are.
+
+def transpose(source, at, source_lines, target, to, target_lines, rows, run):
+    """A square of runs, transposed.
+
+        target[to + target_lines[i * run] + j * run + e] =
+            source[at + source_lines[j] + i * run + e]
+
+    for i below rows, j below LANES / run and e below run, a power of two below LANES. Whole vectors
+    of the source are read, however few rows there are.
     """
-    LANES = lanes_of(source)
     for i in range(rows):
-        for j in range(LANES):
-            target[to + i * to_pitch + j] = source[at + j * pitch + i]
+        for j in range(lanes_of(source) // run):
+            for e in range(run):
+                line = target_lines[i * run]
+                target[to + line + j * run + e] = source[at + source_lines[j] + i * run + e]
 
 
-def transpose_to(source, at, pitch, target, to, places, rows):
-    """``target[to + places[i] + j] = source[at + j * pitch + i]``: as above, with lines listed."""
-    LANES = lanes_of(source)
-    for i in range(rows):
-        for j in range(LANES):
-            target[to + places[i] + j] = source[at + j * pitch + i]
+def _runs(LANES: int) -> list[int]:
+    """Powers of two below LANES, and 1."""
+    return [1, *(2**power for power in range(1, LANES.bit_length() - 1))]
 
 
-def _compile_transpose(function: Callable[..., None], listed: bool) -> None:
-    """Let Numba compile a transpose: a perfect shuffle of LANES vectors, log2(LANES) times over."""
+@intrinsic
+def _copy_in_register(typing_context, source, at, target, to, run):
+    """`copy_run` by one load and one store."""
+    i = types.int64
+    signature = types.void(source, i, target, i, i)
+    size = source.dtype.bitwidth // 8
+    LANES = vector_lanes(size)
 
-    @intrinsic
-    def in_registers(typing_context, source, at, pitch, target, to, lines, rows):
-        i = types.int64
-        signature = types.void(source, i, i, target, i, lines, i)
-        size = source.dtype.bitwidth // 8
-        LANES, index = vector_lanes(size), ir.IntType(64)
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        data, target_data = (
+            pointer(context, builder, signature, args, position) for position in (0, 2)
+        )
+        first, into = builder.gep(data, [args[1]]), builder.gep(target_data, [args[3]])
 
-        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            vector = ir.VectorType(context.get_data_type(source.dtype), LANES)
+        def copied(run: int, _: int) -> None:
+            kind = ir.VectorType(context.get_data_type(source.dtype), run).as_pointer()
+            value = builder.load(builder.bitcast(first, kind), align=size)
+            builder.store(value, builder.bitcast(into, kind), align=size)
 
-            def address(array: int, at: ir.Value, offset: ir.Value) -> ir.Value:
-                data = pointer(context, builder, signature, args, array)
-                place = builder.gep(data, [builder.add(at, offset)])
-                return builder.bitcast(place, vector.as_pointer())
+        shapes = tuple((run, 0) for run in {*_runs(LANES), LANES})
+        by_shape(builder, args[4], ir.IntType(64)(0), shapes, copied)
+        return context.get_dummy_value()
 
-            def line(row: int) -> ir.Value:
-                if not listed:
-                    return builder.mul(args[5], index(row))
-                places = pointer(context, builder, signature, args, 5)
-                return builder.load(builder.gep(places, [index(row)]))
+    return signature, generate
+
+
+@overload(copy_run)
+def _copy_run(source, at, target, to, run):
+    def by_vector(source, at, target, to, run):
+        _copy_in_register(source, at, target, to, run)
+
+    def by_numbers(source, at, target, to, run):
+        for i in range(run):
+            store(target, to + i, load(source, at + i))
+
+    return by_numbers if isinstance(source.dtype, types.Complex) else by_vector
+
+
+@intrinsic
+def _transpose_in_registers(
+    typing_context, source, at, source_lines, target, to, target_lines, rows, run
+):  # fmt: skip
+    """`transpose` as a perfect shuffle of LANES / run vectors, that many times halved."""
+    i = types.int64
+    signature = types.void(source, i, source_lines, target, i, target_lines, i, i)
+    size = source.dtype.bitwidth // 8
+    LANES, index = vector_lanes(size), ir.IntType(64)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        vector = ir.VectorType(context.get_data_type(source.dtype), LANES)
+        data, lines, target_data, target_lines = (
+            pointer(context, builder, signature, args, position) for position in (0, 2, 3, 5)
+        )
+        first, into = builder.gep(data, [args[1]]), builder.gep(target_data, [args[4]])
+
+        def address(base: ir.Value, lines: ir.Value, number: int) -> ir.Value:
+            line = builder.load(builder.gep(lines, [index(number)]))
+            return builder.bitcast(builder.gep(base, [line]), vector.as_pointer())
+
+        def square(run: int, _: int) -> None:
+            height = LANES // run
 
             def interleaved(a: ir.Value, b: ir.Value, start: int) -> ir.Value:
-                order = [start + lane // 2 + lane % 2 * LANES for lane in range(LANES)]
+                # Elements of a run each: those of a and b by turns, from the start-th on.
+                order = [
+                    (start + element // 2 + element % 2 * height) * run + e
+                    for element in range(height)
+                    for e in range(run)
+                ]
                 return shuffled(builder, a, b, order)
 
             vectors = [
-                builder.load(address(0, args[1], builder.mul(args[2], index(j))), align=size)
-                for j in range(LANES)
+                builder.load(address(first, lines, line), align=size) for line in range(height)
             ]
-            half = LANES // 2
-            for _ in range(LANES.bit_length() - 1):
+            half = height // 2
+            for _ in range(height.bit_length() - 1):
                 vectors = [
                     interleaved(vectors[pair], vectors[pair + half], start)
                     for pair in range(half)
@@ -273,25 +350,27 @@ def _compile_transpose(function: Callable[..., None], listed: bool) -> None:
                 ]
             for row, value in enumerate(vectors):
                 with builder.if_then(builder.icmp_signed("<", index(row), args[6]), likely=True):
-                    builder.store(value, address(3, args[4], line(row)), align=size)
-            return context.get_dummy_value()
+                    place = address(into, target_lines, row * run)
+                    builder.store(value, place, align=size)
 
-        return signature, generate
+        shapes = tuple((run, 0) for run in _runs(LANES))
+        by_shape(builder, args[7], index(0), shapes, square)
+        return context.get_dummy_value()
 
-    @overload(function)
-    def compiled(source, at, pitch, target, to, lines, rows):
-        def vectors(source, at, pitch, target, to, lines, rows):
-            in_registers(source, at, pitch, target, to, lines, rows)
-
-        def loops(source, at, pitch, target, to, lines, rows):
-            LANES = lanes_of(source)
-            for i in range(rows):
-                line = load(lines, i) if listed else i * lines
-                for j in range(LANES):
-                    store(target, to + line + j, load(source, at + j * pitch + i))
-
-        return loops if isinstance(source.dtype, types.Complex) else vectors
+    return signature, generate
 
 
-_compile_transpose(transpose, listed=False)
-_compile_transpose(transpose_to, listed=True)
+@overload(transpose)
+def _transpose(source, at, source_lines, target, to, target_lines, rows, run):
+    def vectors(source, at, source_lines, target, to, target_lines, rows, run):
+        _transpose_in_registers(source, at, source_lines, target, to, target_lines, rows, run)
+
+    def loops(source, at, source_lines, target, to, target_lines, rows, run):
+        for i in range(rows):
+            line = to + load(target_lines, i * run)
+            for j in range(lanes_of(source) // run):
+                for e in range(run):
+                    value = load(source, at + load(source_lines, j) + i * run + e)
+                    store(target, line + j * run + e, value)
+
+    return loops if isinstance(source.dtype, types.Complex) else vectors

@@ -11,7 +11,7 @@ import numpy as np
 from convref.kernels.jit.dense import MOST_ROWS, spread
 from convref.kernels.jit.flat import data, keep, load, shifted, store, word, zeros_like
 from convref.kernels.jit.micro import VECTORS, pair_tile
-from convref.kernels.jit.move import unpack
+from convref.kernels.jit.move import copy_vectors
 from convref.kernels.jit.vectors import lanes_of
 
 BLOCK, DEPTH = 60, 1024
@@ -63,5 +63,6 @@ def contract(words, a, b, out, start, stop):
                         r * WIDTH, WIDTH, d == 0,
                     )  # fmt: skip
             spread(lane, out_row, places, row_at, row_count, m, count, targets)
-            unpack(sums, WIDTH, out, targets, 1, count, vectors * LANES)
+            for r in range(count):
+                copy_vectors(sums, r * WIDTH, out, load(targets, r), vectors * LANES)
     keep(sums_, offsets)

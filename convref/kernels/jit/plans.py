@@ -25,6 +25,7 @@ from convref.kernels.jit.units import (
     end_to_end,
     in_pieces,
     joined,
+    longest_run,
     pairs_table,
     stretches,
     table,
@@ -161,10 +162,12 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
         )  # fmt: skip
     lists = seen.origins * a_i, seen.taps * a_i, np.arange(T), places
     height = best_height(x.samples * P)
-    units = table(spans, x.samples, x.channels, x.groups, y.channels, itemsize, height, threads)
-    strides = (a_g, a_n, a_c, *w_strides, y.strides[1], y.strides[0], y.strides[2])
+    units = table(spans, x.samples, x.channels, x.groups, [y.channels], itemsize, height, threads)
+    strides = a_g, a_n, a_c, w[0], w[2], y.strides[1], y.strides[0]
+    each = np.arange(y.channels)
+    lanes = [each * w[1]], [each * y.strides[2]]
     first, size = placing(x, seen.placement, itemsize), x.groups * w[0]
-    return _dense(first, lists, units, height, strides, size, False)
+    return _dense(first, lists, units, height, strides, *lanes, size, itemsize)
 
 
 @lru_cache(maxsize=256)
@@ -172,12 +175,12 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
     """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
     seen = transposed(g)
     kernel, _ = choice("input_grad", g, x, y, itemsize)
-    spans, (taps, steps, origins, positions) = joined(seen.phases)
-    places, margin = positions * x.strides[3], seen.placement is not None
+    margin = seen.placement is not None
     w_strides = w[0], w[1], w[2]
     a_n, a_g, a_k, a_i = canvas_strides(y, seen.placement, seen.cells)
     if kernel == "pairs":
-        lists = origins * a_i, steps * a_i, taps * y.groups, places
+        spans, (taps, steps, origins, positions) = joined(seen.phases)
+        lists = origins * a_i, steps * a_i, taps * y.groups, positions * x.strides[3]
         units = pairs_table(spans, y.samples, y.groups, itemsize, threads)
         first = placing(y, seen.placement, itemsize)
         return _pairs(first, lists, units, 1, (a_n, 0, 0, x.strides[0]))
@@ -188,12 +191,16 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
             y, x, seen.placement, seen.cells, seen.phases, w_strides, "scratch" in kernel, margin,
             itemsize, threads,
         )  # fmt: skip
+    sets = alike(seen.phases)
+    spans, (taps, steps, origins, positions) = joined(tuple(own[0] for own in sets))
+    lanes = lanes_of_phases(sets, x, w[2])
+    counts = [len(own) for own in lanes[0]]
     height = best_height(y.samples * max((rows for _, rows, _, _ in spans), default=1))
-    units = table(spans, y.samples, y.channels, y.groups, x.channels, itemsize, height, threads)
-    lists = origins * a_i, steps * a_i, taps, places
-    strides = (a_g, a_n, a_k, *w_strides, x.strides[1], x.strides[0], x.strides[2])
+    units = table(spans, y.samples, y.channels, y.groups, counts, itemsize, height, threads)
+    lists = origins * a_i, steps * a_i, taps, positions * x.strides[3]
+    strides = a_g, a_n, a_k, w[0], w[1], x.strides[1], x.strides[0]
     first, size = placing(y, seen.placement, itemsize), x.groups * w[0]
-    return _dense(first, lists, units, height, strides, size, margin)
+    return _dense(first, lists, units, height, strides, *lanes, size, itemsize, flag=margin)
 
 
 @lru_cache(maxsize=256)
@@ -220,13 +227,15 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     pieces = PIECES // (tiles * ceil(rows, 2 * ROWS_PER_UNIT))
     pieces = max(1, min(pieces, x.samples * P // PIECE, PARTIAL // size))
     units = table(
-        [(0, T, 0, P)], x.channels, x.samples, x.groups, y.channels, itemsize, height, threads,
+        [(0, T, 0, P)], x.channels, x.samples, x.groups, [y.channels], itemsize, height, threads,
         pieces, size,
     )  # fmt: skip
     lists = seen.taps * a_i, seen.origins * a_i, np.arange(P) * y.strides[3], np.arange(T)
-    strides = (a_g, a_c, a_n, y.strides[1], y.strides[0], y.strides[2], w[0], w[2], w[1])
+    strides = a_g, a_c, a_n, y.strides[1], y.strides[0], w[0], w[2]
+    each = np.arange(y.channels)
+    lanes = [each * y.strides[2]], [each * w[1]]
     first, size = placing(x, seen.placement, itemsize), y.samples * y.groups * y.channels * P
-    return _dense(first, lists, units, height, strides, size, False, pieces)
+    return _dense(first, lists, units, height, strides, *lanes, size, itemsize, pieces=pieces)
 
 
 def _dense(
@@ -235,20 +244,28 @@ def _dense(
     units: Offsets,
     height: int,
     strides: Ints,
+    b_lanes: list[Offsets],
+    out_lanes: list[Offsets],
     limit: int,
-    flag: bool,
+    itemsize: int,
+    flag: bool = False,
     pieces: int = 1,
 ) -> Plan:
     """A plan for dense.contract; lists are those of rows, steps, steps of b, and places.
 
-    ``limit`` is how many numbers b has.
+    ``strides`` are those of a group, outer row and outer step of a; of a group and outer step of b;
+    and of a group and outer row of out. ``limit`` is how many numbers b has.
     """
     deepest = int((units[:, 11] - units[:, 10]).max(initial=0))
     # Rows are computed by tiles and moved by squares of a vector's lanes: whole ones of both.
     both = lcm(height, vector_lanes(4))
     block = both * ((dense.BLOCK if deepest <= dense.DEPTH else dense.TALL_BLOCK) // both)
-    words = listed(*lists, units, height, UNASKED, *strides, deepest, block, limit)
-    return Plan(placing, DENSE, words, len(units), 6 * flag, pieces, (*lists, units))
+    vector, lanes = vector_lanes(itemsize), (end_to_end(b_lanes), end_to_end(out_lanes))
+    words = listed(
+        *lists, units, height, UNASKED, *strides[:5], lanes[0], longest_run(b_lanes, vector),
+        *strides[5:], lanes[1], longest_run(out_lanes, vector), deepest, block, limit,
+    )  # fmt: skip
+    return Plan(placing, DENSE, words, len(units), 6 * flag, pieces, (*lists, units, *lanes))
 
 
 def _pairs(
@@ -273,7 +290,8 @@ def _beside(
     blocks, results = lane_blocks(a.groups, lanes), out.strides[1]
     wanted = ceil(2 * threads, a.samples * len(blocks)) if threads > 1 else 1
     cuts = in_slabs(phases, results, placement, cells, lanes, wanted)
-    w_rows = np.arange(w[0])
+    each = np.arange(lanes)
+    lines = np.arange(max(lanes, w[0], cuts.most)) * lanes
     units = grid(blocks, np.arange(len(cuts.table)), np.arange(a.samples))
     together = len(phases) == 1 and len(positions) == results
     height = best_height(cuts.most)
@@ -281,12 +299,12 @@ def _beside(
         cuts.rows, steps * lanes, taps * lanes, cuts.places, cuts.table, cuts.spans, cuts.squares,
         cuts.targets, units,
     )  # fmt: skip
-    limit = a.samples * a.strides[0]
+    sides = lines, each * a.strides[1], each * w[0], each * out.strides[1]
     words = listed(
-        *lists, UNASKED, w_rows, len(phases), height, together, w[0], cuts.cells, cuts.most,
-        a.strides[0], a.strides[1], limit, w[0], a.groups * w[0], out.strides[0], out.strides[1],
+        *lists, UNASKED, *sides, len(phases), height, together, w[0], cuts.cells, cuts.most,
+        a.strides[0], a.samples * a.strides[0], a.groups * w[0], out.strides[0],
     )  # fmt: skip
-    return Plan(None, BESIDE, words, len(units), 9 * flag, 1, (*lists, w_rows))
+    return Plan(None, BESIDE, words, len(units), 9 * flag, 1, (*lists, *sides))
 
 
 def _beside_weights(x: View, y: View, seen: Stored, w: Ints, itemsize: int) -> Plan:
@@ -295,12 +313,14 @@ def _beside_weights(x: View, y: View, seen: Stored, w: Ints, itemsize: int) -> P
     units = lane_blocks(x.groups, lanes)
     cuts = in_slabs((whole_phase(seen),), y.strides[1], seen.placement, seen.cells, lanes, 1)
     rows = np.pad(seen.taps, (0, MOST_ROWS), "edge") * lanes
-    lines = np.arange(cuts.most) * lanes
-    lists = rows, cuts.rows, cuts.table, cuts.spans, cuts.squares, cuts.targets, lines, units
+    each, lines = np.arange(lanes), np.arange(max(lanes, T, cuts.most)) * lanes
+    lists = (
+        rows, cuts.rows, cuts.table, cuts.spans, cuts.squares, cuts.targets, lines, units,
+        each * x.strides[1], each * y.strides[1], each * w[0],
+    )  # fmt: skip
     words = listed(
         *lists, len(cuts.table), best_height(T), T, cuts.cells, cuts.most, x.samples,
-        x.strides[0], x.strides[1], x.samples * x.strides[0], y.strides[0], y.strides[1],
-        y.samples * y.strides[0], w[0],
+        x.strides[0], x.samples * x.strides[0], y.strides[0], y.samples * y.strides[0],
     )  # fmt: skip
     return Plan(None, BESIDE_WEIGHTS, words, len(units), 0, 1, lists)
 
@@ -321,6 +341,22 @@ def whole_phase(seen: Stored) -> Phase:
     return Phase(np.arange(T), seen.taps, seen.origins, np.arange(P))
 
 
+def lanes_of_phases(
+    sets: list[list[Phase]], out: View, w_step: int
+) -> tuple[list[Offsets], list[Offsets]]:
+    """For each set of phases that see alike the offsets of its lanes in w and in the result.
+
+    A lane is a channel and a phase; those of a channel lie beside each other.
+    """
+    channels, taps, positions = np.arange(out.channels), [], []
+    for own in sets:
+        tap = np.array([phase.taps[0] - own[0].taps[0] for phase in own])
+        position = np.array([phase.positions[0] - own[0].positions[0] for phase in own])
+        taps.append(np.add.outer(channels * w_step, tap).ravel())
+        positions.append(np.add.outer(channels * out.strides[2], position * out.strides[3]).ravel())
+    return taps, positions
+
+
 def _thin(
     a: View, out: View, placement: Placement | None, cells: int, phases: tuple[Phase, ...],
     w: Ints, local: bool, flag: bool, itemsize: int, threads: int,
@@ -331,14 +367,8 @@ def _thin(
     """
     sets = alike(phases)
     spans, (taps, steps, rows, positions) = joined(tuple(phases[0] for phases in sets))
-    channels = np.arange(out.channels)
-    w_lanes = [channels * w[2] + phase.taps[0] - own[0].taps[0] for own in sets for phase in own]
-    out_lanes = [
-        channels * out.strides[2] + (phase.positions[0] - own[0].positions[0]) * out.strides[3]
-        for own in sets
-        for phase in own
-    ]
-    counts = [len(own) * out.channels for own in sets]
+    w_lanes, out_lanes = lanes_of_phases(sets, out, w[2])
+    counts = [len(own) for own in w_lanes]
     lists = (
         rows, stretches(rows, [row for row, _, _, _ in spans]), steps, taps,
         positions * out.strides[3], end_to_end(w_lanes), end_to_end(out_lanes),

@@ -31,33 +31,34 @@ def best_height(rows: int) -> int:
 
 
 def table(
-    spans: Sequence[Span], outer_rows: int, outer_depth: int, groups: int, lanes: int,
+    spans: Sequence[Span], outer_rows: int, outer_depth: int, groups: int, lanes: Sequence[int],
     itemsize: int, height: int, threads: int, pieces: int = 1, size: int = 0,
 ) -> Offsets:  # fmt: skip
     """Units of dense.contract, a line each.
 
-    A phase has ``outer_rows`` times its rows and ``outer_depth`` times its steps. ``size`` is that
-    of the result, of which there is one for each of the ``pieces`` of the depth.
+    A phase has ``outer_rows`` times its rows, ``outer_depth`` times its steps, and its ``lanes``.
+    ``size`` is that of the result, of which there is one for each of the ``pieces`` of the depth.
     """
     width = VECTORS * vector_lanes(itemsize)
-    tiles = ceil(lanes, width)
-    total = max(1, groups * tiles * pieces * sum(outer_rows * count for _, count, _, _ in spans))
-    lines = []
-    for row_at, row_count, step_at, step_count in spans:
+    total = groups * pieces * outer_rows
+    total *= sum(row[1] * ceil(count, width) for row, count in zip(spans, lanes, strict=True))
+    lines, lane_at = [], 0
+    for (row_at, row_count, step_at, step_count), lane_count in zip(spans, lanes, strict=True):
         rows, depth = outer_rows * row_count, outer_depth * step_count
-        wanted = ceil(CHUNKS_PER_THREAD * threads * rows, total) if threads > 1 else 1
+        wanted = ceil(CHUNKS_PER_THREAD * threads * rows, max(1, total)) if threads > 1 else 1
         blocks = max(1, min(wanted, rows // ROWS_PER_UNIT))
         for group in range(groups):
             for block in range(blocks):
                 m = [cut(rows, part, blocks, height) for part in (block, block + 1)]
                 for piece in range(pieces):
                     d = [cut(depth, part, pieces, dense.DEPTH) for part in (piece, piece + 1)]
-                    for lane in range(0, lanes, width):
-                        some = min(width, lanes - lane)
+                    for lane in range(0, lane_count, width):
+                        some = min(width, lane_count - lane)
                         lines.append((
-                            row_at, row_count, step_at, step_count, group, lane, some,
+                            row_at, row_count, step_at, step_count, group, lane_at + lane, some,
                             piece * size, *m, *d,
                         ))  # fmt: skip
+        lane_at += lane_count
     return np.array(lines, np.int64).reshape(-1, dense.UNIT)
 
 
@@ -133,6 +134,18 @@ def alike(phases: tuple[Phase, ...]) -> list[list[Phase]]:
     for phase in phases:
         sets.setdefault((phase.steps.tobytes(), phase.origins.tobytes()), []).append(phase)
     return list(sets.values())
+
+
+def longest_run(lanes: Sequence[Offsets], vector: int) -> int:
+    """Of how many lanes every whole vector has side by side: a power of two, at most all.
+
+    ``lanes`` are the offsets of the lanes of each phase.
+    """
+    whole = end_to_end([own[: len(own) // vector * vector] for own in lanes])
+    for run in (vector >> halved for halved in range(vector.bit_length() - 1)):
+        if np.all(np.diff(whole.reshape(-1, run)) == 1):
+            return run
+    return 1
 
 
 def stretches(origins: Offsets, starts: Sequence[int] = (0,)) -> Offsets:
