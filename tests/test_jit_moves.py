@@ -185,14 +185,14 @@ def unpack(panel, lines, target, offsets, lanes_at, run, count, lanes):
 def panels(lanes: int, run: int) -> list[tuple[Array, Array]]:
     """(offsets, lanes_at): rows near each other, in two stretches, and apart; lanes in runs.
 
-    No two elements are in one place: rows go by the run, and lanes far beyond, or the other way
-    round where a run holds all lanes.
+    No two elements are in one place: rows go by the run, and lanes far beyond; where a run is a
+    whole vector also the other way round.
     """
     sizes = {1, lanes - 1, lanes, lanes + 1, 2 * lanes + 1} - {0}
     most = 2 * lanes + 2
-    row_step, far = (most, run) if run == lanes else (run, 4 * run * most)
+    steps = ((run, 4 * run * most), (most, run)) if run == lanes else ((run, 4 * run * most),)
     cases = []
-    for count, wide in product((0, *sizes), sizes):
+    for count, wide, (row_step, far) in product((0, *sizes), sizes, steps):
         near, lane = np.arange(count), np.arange(wide)
         lanes_at = lane // run * far + lane % run
         rows = near, near + (near >= lanes // 2), 3 * near + 1

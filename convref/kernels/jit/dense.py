@@ -52,11 +52,14 @@ def contract(words, a, b, out, start, stop):
     WIDTH = VECTORS * LANES
     panel_, sums_ = zeros_like(out, most * WIDTH), zeros_like(out, (block + MOST_ROWS) * WIDTH)
     lines = max(most, block, 2)
-    offsets = np.empty(2 * (block + 2 * MOST_ROWS) + most + lines, np.int64)
+    offsets = np.empty(2 * (block + 2 * MOST_ROWS) + most + lines + WIDTH, np.int64)
     panel, sums, a_rows = data(panel_), data(sums_), data(offsets)
     targets = shifted(a_rows, block + 2 * MOST_ROWS)
     a_steps = shifted(targets, block + 2 * MOST_ROWS)
     panel_rows = shifted(a_steps, most)
+    soon = shifted(panel_rows, lines)
+    for lane in range(WIDTH):
+        store(soon, lane, 0)
     for i in range(lines):
         store(panel_rows, i, i * WIDTH)
     for unit in range(start, stop):
@@ -89,10 +92,16 @@ def contract(words, a, b, out, start, stop):
                     if asked and not few and not finite(panel, depth * WIDTH):
                         store(broken, 0, 1)
                     spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
+                # The next panel goes on in depth, or is of the next unit.
+                if d + depth < d_end:
+                    expect(line, b_group, d + depth, all_b_lanes, WIDTH, soon)
+                elif unit + 1 < stop:
+                    expect(shifted(line, UNIT), b_group, d_begin, all_b_lanes, WIDTH, soon)
                 for r in range(0, count, height):
                     high_tile(
                         height, vectors, a, a_rows, r, a_steps, panel, 0, panel_rows, depth,
-                        sums, r * WIDTH, WIDTH, d == d_begin,
+                        sums, r * WIDTH, WIDTH, d == d_begin, b,
+                        shifted(soon, min(r // height, VECTORS - 1) * LANES),
                     )  # fmt: skip
             if asked and few and not finite(sums, count * WIDTH):
                 store(broken, 0, 1)
@@ -110,6 +119,17 @@ def spread(at, outer_step, inner, inner_at, inner_count, begin, count, offsets):
         for j in range(some):
             store(offsets, done + j, first + load(inner, inner_at + i + j))
         done, outer, i = done + some, outer + 1, 0
+
+
+@njit(nogil=True, cache=True, fastmath=False)
+def expect(line, b_group, d, all_b_lanes, width, soon):
+    """Where the lanes of a unit begin in b at a depth, if its numbers lie side by side in depth.
+
+    Where they do not, memory is asked for something in vain.
+    """
+    at, lane, lanes = load(line, 4) * b_group + d, load(line, 5), load(line, 6)
+    for i in range(width):
+        store(soon, i, at + load(all_b_lanes, lane + min(i, lanes - 1)))
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc"})

@@ -23,6 +23,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from convref.kernels.jit.flat import load, pointer, store
@@ -55,9 +56,15 @@ WIDE = (
 
 
 def high_tile(
-    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh,
+    *ahead,
 ):  # fmt: skip
-    """Add to (with ``fresh`` fill) a tile of HIGH: the equation above, as it runs without JIT."""
+    """Add to (with ``fresh`` fill) a tile of HIGH: the equation above, as it runs without JIT.
+
+    ``ahead``, if given, is (source, soon). Then compiled code asks memory for what will be read
+    next: the rows that follow its own in ``rows``, up to twice its height, and as many stretches of
+    ``source`` as there are lanes, from the offsets ``soon`` on.
+    """
     lanes = vectors * vector_lanes(out.itemsize)
     for r in range(height):
         for lane in range(lanes):
@@ -91,28 +98,21 @@ def pair_tile(
 
 
 def _compile(
-    function: Callable[..., None],
-    shapes: tuple[tuple[int, int], ...],
-    paired: int = 0,
-    ahead: bool = True,
+    function: Callable[..., None], shapes: tuple[tuple[int, int], ...], paired: int = 0
 ) -> None:
-    """Let Numba compile calls of a tile to vectors, or for complex numbers to loops.
-
-    With ``ahead`` the tile asks memory for what the next one will read of `a`, through the entries
-    of ``rows`` that follow its own: up to twice its height.
-    """
+    """Let Numba compile calls of a tile to vectors, or for complex numbers to loops."""
 
     @intrinsic
     def product(
         typing_context, height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out,
-        out_at, pitch, fresh,
+        out_at, pitch, fresh, ahead,
     ):  # fmt: skip
         i = types.int64
-        signature = types.void(i, i, a, rows, i, a_steps, b, i, b_steps, i, out, i, i, fresh)
+        signature = types.void(i, i, a, rows, i, a_steps, b, i, b_steps, i, out, i, i, fresh, ahead)
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             def tile(height: int, vectors: int) -> None:
-                _tile(context, builder, signature, args, height, vectors, paired, ahead)
+                _tile(context, builder, signature, args, height, vectors, paired)
 
             by_shape(builder, args[0], args[1], shapes, tile)
             return context.get_dummy_value()
@@ -121,22 +121,23 @@ def _compile(
 
     @overload(function)
     def compiled(
-        height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+        height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh,
+        *ahead,
     ):  # fmt: skip
         LANES = vector_lanes(a.dtype.bitwidth // 8)
 
         def tile(
             height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch,
-            fresh,
+            fresh, *ahead,
         ):  # fmt: skip
             product(
                 height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at,
-                pitch, fresh,
+                pitch, fresh, ahead,
             )  # fmt: skip
 
         def loops(
             height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch,
-            fresh,
+            fresh, *ahead,
         ):  # fmt: skip
             for r in range(height):
                 for lane in range(vectors * LANES):
@@ -153,13 +154,13 @@ def _compile(
 
 
 _compile(high_tile, HIGH)
-_compile(wide_tile, WIDE, ahead=False)
-_compile(pair_tile, HIGH, paired=1, ahead=False)
+_compile(wide_tile, WIDE)
+_compile(pair_tile, HIGH, paired=1)
 
 
 def _tile(
     context: Any, builder: ir.IRBuilder, signature: Any, args: Any, height: int, vectors: int,
-    paired: int, ahead: bool,
+    paired: int,
 ) -> None:  # fmt: skip
     """The product of one tile as LLVM vector code, with all its sums in registers."""
     dtype = signature.args[2].dtype
@@ -185,6 +186,7 @@ def _tile(
         a_rows.append(builder.gep(a_data, [offset]))
         out_vectors += vectors_at(builder.gep(out_base, [builder.mul(pitch, index(r))]))
 
+    ahead = cgutils.unpack_tuple(builder, args[14])
     a_next = []
     for r in (height, 2 * height - 1) if ahead else ():
         offset = builder.load(builder.gep(rows_data, [builder.add(r_at, index(r))]))
@@ -211,7 +213,14 @@ def _tile(
     b_vectors = load_all(vectors_at(builder.gep(b_base, [b_step])))
     a_step = builder.load(builder.gep(a_steps_data, [d]))
     for row in a_next:
-        prefetch(builder, builder.gep(row, [a_step]))
+        prefetch(builder, builder.gep(row, [a_step]), near=True)
+    if ahead:
+        # Line by line of all stretches: a vector's length on after as many steps as it has lanes.
+        source, soon = ahead
+        stretch = builder.and_(d, index(vector.count - 1))
+        start = builder.load(builder.gep(soon, [stretch]))
+        place = builder.add(start, builder.sub(d, stretch))
+        prefetch(builder, builder.gep(source, [place]), near=False)
     after: list[ir.Value] = []
     for r in range(height):
         place = builder.gep(a_rows[r], [a_step])

@@ -127,7 +127,7 @@ def unpack(panel, lines, target, offsets, lanes_at, run, count, lanes):
     height = LANES // run
     while i < count:
         first, rows = load(offsets, i), 1
-        beside = i + 1 < count and load(offsets, i + 1) - first == run
+        beside = height > 1 and i + 1 < count and load(offsets, i + 1) - first == run
         while (
             rows < LANES
             and i + rows < count
