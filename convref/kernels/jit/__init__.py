@@ -145,14 +145,15 @@ def reasons(x: Array, y: Array, geometry: Geometry) -> dict[str, str]:
 
 def warmup() -> None:
     """Compile every kernel for the dtypes that are used most, by calling it once."""
+    geometry, apart = Geometry.of(40, 3, padding=1), Geometry.of(40, 5, padding=2)
     for dtype in (np.float32, np.float64):
-        for channels in (1, 16):
-            geometry = Geometry.of(40, 3, padding=1)
-            x, w = np.ones((2, 1, channels, 40), dtype), np.ones((1, channels, channels, 3), dtype)
-            by_last = np.ones((2, 40, 1, channels), dtype).transpose(0, 2, 3, 1)
+        for groups, channels, seen in ((1, 1, geometry), (1, 16, geometry), (16, 1, apart)):
+            x = np.ones((2, groups, channels, 40), dtype)
+            w = np.ones((groups, channels, channels, *seen.kernel_size), dtype)
+            by_last = np.ones((2, 40, groups, channels), dtype).transpose(0, 2, 3, 1)
             for operator in (weight_grad, forward, input_grad):
-                operator(x, w, np.ones_like(x), geometry)
-                operator(by_last, w, by_last.copy(), geometry)
+                operator(x, w, np.ones_like(x), seen)
+                operator(by_last, w, np.ones_like(by_last), seen)
                 w[0, 0, 0, 0] = np.inf
 
 

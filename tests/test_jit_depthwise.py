@@ -1,0 +1,214 @@
+"""Depthwise layers, whose kernels have channels in the lanes: `pairs` and `beside`."""
+
+import sys
+from collections.abc import Iterable
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+import pytest
+from jit_cases import (
+    FILLED,
+    GEOMETRIES,
+    LANES,
+    Case,
+    assert_survives,
+    check,
+    fill,
+    flush,
+    inexact,
+    laid,
+    operands,
+    result,
+)
+
+from convref import conv
+from convref.geometry import Geometry
+from convref.kernels import jit, naive
+from convref.kernels.jit import plans, slabs, vectors
+from convref.threads import using_threads
+
+uncompiled = pytest.mark.uncompiled
+LAYOUTS = {"pairs": (True, True), "beside": (False, False)}
+"""The kernels, and whether channels lie last in x and y for each."""
+DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128")
+WAYS = list(product(FILLED, LAYOUTS))
+in_every_way = pytest.mark.parametrize(("operator", "kernel"), WAYS)
+
+IN_SLABS = {
+    "rows": Geometry.of((71, 67), 3, padding=1),
+    "phases": Geometry.of((97, 95), 3, stride=2, padding="same"),
+    "unseen positions": Geometry.of((60, 190), (2, 3), stride=(1, 5)),
+    "spread out": Geometry.of((40, 37), 3, input_dilation=2, padding=(1, 2)),
+    "cropped": Geometry.of((75, 78), (5, 3), padding=((-3, 2), (4, -1)), dilation=(2, 1)),
+    "circular": Geometry.of((64, 65), 3, padding=2, padding_mode="circular"),
+    "one axis": Geometry.of(6001, 7, stride=2, dilation=3, padding="same"),
+    "three axes": Geometry.of((14, 17, 19), (3, 2, 3), padding=1, stride=(1, 2, 1)),
+}
+"""Maps that take more than one slab."""
+
+
+def taken(kernel: str, operator: str, geometry: Geometry) -> bool:
+    """Whether a kernel is for these operands: `pairs` needs channels that lie last in both.
+
+    Those of one position lie first as well, and so do those of the padded input that a gradient is
+    scattered to.
+    """
+    scattered = operator == "input_grad" and geometry.padding_mode != "zeros"
+    alone = min(prod(geometry.input_size), prod(geometry.output_size)) <= 1
+    return kernel != "pairs" or not (scattered or alone)
+
+
+def cases(
+    names: Iterable[str], geometries: dict[str, Geometry], operators: Iterable[str] = FILLED
+) -> Any:
+    """For each way all geometries that it is taken for."""
+    return pytest.mark.parametrize(
+        ("operator", "kernel", "name"),
+        [
+            (operator, kernel, name)
+            for operator, kernel, name in product(operators, LAYOUTS, names)
+            if taken(kernel, operator, geometries[name])
+        ],
+    )
+
+
+def depthwise(geometry: Geometry, channels: int, dtype: str = "float64", batch: int = 2) -> Case:
+    return Case(geometry, 1, 1, dtype, batch, channels)
+
+
+@uncompiled
+@pytest.mark.parametrize("channels", [LANES, LANES + 1, 2 * LANES, 5 * LANES - 2])
+@cases(GEOMETRIES, GEOMETRIES)
+def test_every_geometry(operator: str, kernel: str, channels: int, name: str) -> None:
+    check(depthwise(GEOMETRIES[name], channels), operator, kernel, LAYOUTS[kernel])
+
+
+@uncompiled
+@pytest.mark.parametrize("dtype", DTYPES)
+@in_every_way
+def test_every_dtype(operator: str, kernel: str, dtype: str) -> None:
+    lanes = vectors.vector_lanes(np.dtype(dtype).itemsize)
+    for channels in (lanes, 2 * lanes + 3):
+        check(depthwise(GEOMETRIES["stride"], channels, dtype), operator, kernel, LAYOUTS[kernel])
+
+
+@cases(IN_SLABS, IN_SLABS)
+def test_maps_of_several_slabs(operator: str, kernel: str, name: str) -> None:
+    for dtype in ("float32", "complex128"):
+        case = depthwise(IN_SLABS[name], vectors.vector_lanes(4) + 3, dtype)
+        check(case, operator, kernel, LAYOUTS[kernel])
+
+
+@uncompiled
+@pytest.mark.parametrize("size", range(1, 2 * LANES + 2))
+@in_every_way
+def test_sizes_around_every_square(operator: str, kernel: str, size: int) -> None:
+    check(depthwise(Geometry.of((2, size), 3, padding=1), LANES), operator, kernel, LAYOUTS[kernel])
+
+
+@pytest.mark.usefixtures("eager_threads")
+@cases(IN_SLABS, IN_SLABS)
+def test_bits_depend_neither_on_threads_nor_on_the_batch(
+    operator: str, kernel: str, name: str
+) -> None:
+    case = depthwise(IN_SLABS[name], 2 * vectors.vector_lanes(4) + 1, "float32", batch=3)
+    bits = {}
+    for threads in (1, 2, 3, 7):
+        arrays = laid(inexact(case), LAYOUTS[kernel])
+        with using_threads(threads):
+            fill(operator, kernel, arrays, case.geometry)
+        bits[threads] = arrays[FILLED[operator]]
+    for threads in bits:
+        np.testing.assert_array_equal(bits[threads], bits[1], strict=True)
+    if operator == "weight_grad":
+        return
+    x, w, y = inexact(case)
+    alone = laid((x[1:2], w, y[1:2]), LAYOUTS[kernel])
+    fill(operator, kernel, alone, case.geometry)
+    np.testing.assert_array_equal(alone[FILLED[operator]], bits[1][1:2])
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@cases(["short rows", "stride", "input dilation", "circular"], GEOMETRIES, ["input_grad"])
+def test_weights_that_are_not_finite_reach_only_what_they_saw(
+    operator: str, kernel: str, name: str, value: float
+) -> None:
+    case = depthwise(GEOMETRIES[name], LANES + 2)
+    x, w, y = (array.copy() for array in operands(case))
+    for channel in (3, LANES + 1):  # in a whole vector, and in one that isn't
+        broken = w.copy()
+        broken[channel, 0, 0, 1] = value
+        arrays = laid((x, broken, y), LAYOUTS[kernel])
+        with np.errstate(invalid="ignore"):
+            fill(operator, kernel, arrays, case.geometry)
+        others = np.arange(len(w)) != channel
+        np.testing.assert_array_equal(
+            arrays[0][:, others], result(case, operator)[:, others], strict=True
+        )
+        wanted = (x[:, [channel]].copy(), broken[[channel]], y[:, [channel]].copy())
+        with np.errstate(invalid="ignore"):
+            naive.input_grad(*wanted, case.geometry)
+        np.testing.assert_array_equal(arrays[0][:, [channel]], wanted[0])
+
+
+def compute_between_forbidden_pages() -> None:
+    """Ends the process with a signal where a kernel reads beyond an operand."""
+    for geometry, (operator, kernel) in product((*GEOMETRIES.values(), IN_SLABS["phases"]), WAYS):
+        if not prod(geometry.input_size) or not taken(kernel, operator, geometry):
+            continue
+        for dtype, channels in (("float32", 2 * LANES + 1), ("float64", LANES)):
+            case = depthwise(geometry, channels, dtype)
+            for at_end in (True, False):
+                check(case, operator, kernel, LAYOUTS[kernel], flush(at_end))
+    print("nothing beyond")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forbids pages as Linux does")
+def test_nothing_beyond_an_operand_is_read() -> None:
+    assert_survives("test_jit_depthwise")
+
+
+CHOICES = {
+    "3x3": (Geometry.of(14, 3, padding=1), LANES, "beside"),
+    "few channels": (Geometry.of(14, 3, padding=1), LANES - 1, "thin"),
+    "few taps, a long map": (Geometry.of(2 * plans.LONG, 3), LANES, "thin"),
+    "few taps, a short map": (Geometry.of(plans.LONG // 2, 3), LANES, "beside"),
+    "many taps, a long map": (Geometry.of(2 * plans.LONG, plans.MANY), LANES, "beside"),
+    "taps too far apart": (
+        Geometry.of(4 * plans.REACH, 2, dilation=2 * plans.REACH),
+        LANES,
+        "thin",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_which_depthwise_layers_are_brought_side_by_side(name: str) -> None:
+    geometry, channels, kernel = CHOICES[name]
+    x, _, y = operands(depthwise(geometry, channels))
+    reasons = jit.reasons(x, y, geometry)
+    assert all(reason.startswith(kernel) for reason in reasons.values()), reasons
+
+
+def test_slabs_stay_in_the_cache_and_hold_every_result_once() -> None:
+    for name, geometry in IN_SLABS.items():
+        seen = plans.stored(geometry, False)
+        cut = slabs.in_slabs(
+            (plans.whole_phase(seen),), len(seen.origins), seen.placement, seen.cells, LANES, 1
+        )
+        reach = int(seen.taps.max()) + 1
+        assert len(cut.table) > 1, name
+        assert cut.cells <= max(slabs.CELLS, 2 * reach) + LANES, name
+        held = [first + i for _, _, first, count in cut.table for i in range(count)]
+        assert held == list(range(len(seen.origins)))
+
+
+def test_a_layer_of_a_network_by_both_layouts(rng: np.random.Generator) -> None:
+    """Their sums are taken in the same order, so that even inexact results are equal."""
+    x = rng.standard_normal((2, 45, 30, 31)).astype(np.float32)
+    w = rng.standard_normal((45, 1, 5, 5)).astype(np.float32)
+    words: dict[str, Any] = {"groups": 45, "padding": "same", "stride": 2}
+    last = conv(x.transpose(0, 2, 3, 1).copy(), w, layout="channels_last", **words)
+    np.testing.assert_array_equal(conv(x, w, **words), last.transpose(0, 3, 1, 2))
