@@ -35,7 +35,7 @@ def im2col(x: ArrayLike, kernel_size: Sequence[int], **words: Unpack[Words]) -> 
     """
     x, size = as_array("x", x), kernel_sizes(kernel_size)
     spec = ConvSpec.of(len(size), **words)
-    lead, channels, spatial = engine.sizes("x", x, spec)
+    lead, channels, spatial = engine.sizes("x", x.shape, spec)
     divide("x", x, "input", channels, spec)
     geometry = bind(spec, spatial, size)
     engine.check_canvas(lead, channels, geometry, x.dtype)

@@ -86,7 +86,7 @@ def depthwise_spec(x: Array, w: Array, words: Words, name: str = "w") -> ConvSpe
     if "groups" in words:
         raise WordError("`groups` is always the number of channels here", "leave the word out")
     plain = ConvSpec.of(rank_of(name, w.shape), **words)
-    channels = engine.sizes("x", x, plain)[1]
+    channels = engine.sizes("x", x.shape, plain)[1]
     if w.shape[1] != 1 or not channels or len(w) % channels:
         raise ShapeError(
             f"`{name}` (shape {w.shape}) does not give each of the {channels} channels of `x` "

@@ -45,7 +45,7 @@ def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Opt
     """``y`` of ``x (..., C, *input)`` and ``w (K, C/G, *kernel)``, in the layout of the spec."""
     dtype = promoted(x=x, w=w)
     total = accumulator(dtype, options.accumulate)
-    lead, channels, size = sizes("x", x, spec)
+    lead, channels, size = sizes("x", x.shape, spec)
     check_channels(channels, x, w, spec)
     check_bias(bias, len(w), total)
     geometry = bind(spec, size, w.shape[2:])
@@ -75,7 +75,7 @@ def input_grad(
     """
     dtype = promoted(**{name: dy}, w=w)
     total = accumulator(dtype, options.accumulate)
-    lead, filters, size = sizes(name, dy, spec)
+    lead, filters, size = sizes(name, dy.shape, spec)
     check_groups(w, spec, "input" if name == "x" else "output")
     geometry = bind(spec, tuple(input_size), w.shape[2:])
     check_output(name, dy, (filters, *size), len(w), geometry)
@@ -99,8 +99,8 @@ def weight_grad(
     """``dw (K, C/G, *kernel)`` of ``x (..., C, *input)`` and ``dy (..., K, *output)``."""
     dtype = promoted(x=x, dy=dy)
     total = accumulator(dtype, options.accumulate)
-    lead, channels, size = sizes("x", x, spec)
-    grad_lead, filters, grad_size = sizes("dy", dy, spec)
+    lead, channels, size = sizes("x", x.shape, spec)
+    grad_lead, filters, grad_size = sizes("dy", dy.shape, spec)
     if lead != grad_lead:
         raise ShapeError(
             f"`x` (shape {x.shape}) and `dy` (shape {dy.shape}) differ in their batch axes",
@@ -123,7 +123,7 @@ def weight_grad(
 
 def bias_grad(dy: Array, spec: ConvSpec, options: Options) -> Array:
     """``db (K,)``: the sum of ``dy (..., K, *output)`` over batch and positions."""
-    sizes("dy", dy, spec)
+    sizes("dy", dy.shape, spec)
     total = accumulator(dy.dtype, options.accumulate)
     # A contiguous copy, so that the order of summation does not depend on the layout of dy.
     rows = np.ascontiguousarray(fold(contiguous(dy, total), spec))
@@ -132,20 +132,26 @@ def bias_grad(dy: Array, spec: ConvSpec, options: Options) -> Array:
         return sums.astype(dy.dtype.newbyteorder("="))
 
 
-def sizes(name: str, array: Array, spec: ConvSpec) -> tuple[Shape, int, Shape]:
+def sizes(name: str, shape: Shape, spec: ConvSpec) -> tuple[Shape, int, Shape]:
     """Batch sizes, channels and spatial sizes of an array in the layout of the spec."""
-    lead = array.ndim - spec.rank - 1
+    lead = len(shape) - spec.rank - 1
     if lead < 0:
         axes = "(..., *spatial, C)" if spec.layout == "channels_last" else "(..., C, *spatial)"
         raise ShapeError(
-            f"`{name}` (shape {array.shape}) has {array.ndim} axes, and {spec.rank} spatial axes "
+            f"`{name}` (shape {shape}) has {len(shape)} axes, and {spec.rank} spatial axes "
             f"take at least {spec.rank + 1}",
             f"give it the shape {axes}",
         )
-    shape = array.shape
     if spec.layout == "channels_last":
         return shape[:lead], shape[-1], shape[lead:-1]
     return shape[:lead], shape[lead], shape[lead + 1 :]
+
+
+def shape_of(lead: Shape, channels: int, size: Shape, spec: ConvSpec) -> Shape:
+    """The shape of an array in the layout of the spec: the inverse of `sizes`."""
+    if spec.layout == "channels_last":
+        return (*lead, *size, channels)
+    return (*lead, channels, *size)
 
 
 def check_canvas(lead: Shape, channels: int, geometry: Geometry, total: np.dtype[Any]) -> None:
@@ -165,7 +171,7 @@ def contiguous(array: Array, total: np.dtype[Any]) -> Array:
 
 def fold(array: Array, spec: ConvSpec) -> Array:
     """A contiguous array in the layout of the spec, seen as ``(N, G, C/G, positions)``."""
-    lead, channels, size = sizes("x", array, spec)
+    lead, channels, size = sizes("x", array.shape, spec)
     N, G, positions = prod(lead), spec.groups, prod(size)
     if spec.layout == "channels_last":
         return array.reshape(N, positions, G, channels // G).transpose(0, 2, 3, 1)
@@ -188,9 +194,7 @@ def allocate(
     *inputs: Array | None,
 ) -> Array:
     """The array of a result in the layout of the spec: ``out``, if it can serve, or a fresh one."""
-    last = spec.layout == "channels_last"
-    shape = (*lead, *size, channels) if last else (*lead, channels, *size)
-    return fresh(shape, dtype, out, *inputs)
+    return fresh(shape_of(lead, channels, size, spec), dtype, out, *inputs)
 
 
 def fresh(shape: Shape, dtype: np.dtype[Any], out: Array | None, *inputs: Array | None) -> Array:
@@ -229,7 +233,7 @@ def reasons(x_shape: Shape, w_shape: Shape, spec: ConvSpec) -> dict[str, str]:
     total = np.dtype(np.float32)
     # Never touched, these arrays take no memory.
     x, w = fresh(x_shape, total, None), fresh(w_shape, total, None)
-    lead, channels, size = sizes("x", x, spec)
+    lead, channels, size = sizes("x", x.shape, spec)
     check_channels(channels, x, w, spec)
     geometry = bind(spec, size, w_shape[2:])
     y = allocate(lead, len(w), geometry.output_size, total, spec, None)

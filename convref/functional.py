@@ -132,7 +132,7 @@ def conv_transpose(
         groups=groups,
         layout=layout,
     )
-    _, channels, size = engine.sizes("x", x, spec)
+    _, channels, size = engine.sizes("x", x.shape, spec)
     check_transposed_channels(channels, x, w)
     smallest = transposed_size(spec, size, w.shape[2:])
     chosen = chosen_size(smallest, output_padding, output_size, spec, stride)
@@ -246,7 +246,7 @@ def conv_vjp(
     x, w, dy = as_array("x", x), as_array("w", w), as_array("dy", dy)
     spec = ConvSpec.of(rank_of("w", w.shape), **words)
     options = Options(accumulate, None, backend, threads)
-    _, channels, size = engine.sizes("x", x, spec)
+    _, channels, size = engine.sizes("x", x.shape, spec)
     check_channels(channels, x, w, spec)
     dw = engine.weight_grad(x, dy, w.shape[2:], spec, options)
     dx = engine.input_grad(dy, w, None, size, spec, options)
