@@ -28,8 +28,10 @@ class Sequential(Layer):
         """Add a layer at the end."""
         if not isinstance(layer, Layer):
             raise WordError(
-                f"a {type(layer).__name__} is not a layer", "pass layers one by one: A(), B(), C()"
+                f"a {type(layer).__name__} is not a layer",
+                "pass layers one by one: Sequential(A(), B())",
             )
+        layer.training = self.training
         self.layers.append(layer)
 
     def children(self) -> dict[str, Layer]:
@@ -74,6 +76,12 @@ class Residual(Layer):
     @constructor
     def __init__(self, body: Layer, shortcut: Layer | None = None, name: str | None = None) -> None:
         super().__init__(name)
+        for word, layer in (("body", body), ("shortcut", shortcut)):
+            if not isinstance(layer, Layer | None):
+                raise WordError(
+                    f"`{word}` (a {type(layer).__name__}) is not a layer",
+                    "pass one, such as Sequential(...)",
+                )
         self.body = body
         self.shortcut = shortcut
 
