@@ -3,6 +3,7 @@
 Shapes and words are those of convref.functional, but for `groups`, which is no word here.
 """
 
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -81,10 +82,15 @@ def separable_conv(
     return engine.forward(middle, mixing, optional_array("bias", bias), mixer, options)
 
 
-def depthwise_spec(x: Array, w: Array, words: Words, name: str = "w") -> ConvSpec:
-    """The spec with one group per channel of x."""
+def refuse_groups(words: Container[str]) -> None:
+    """Check that the word `groups`, which has no choice here, is not given."""
     if "groups" in words:
         raise WordError("`groups` is always the number of channels here", "leave the word out")
+
+
+def depthwise_spec(x: Array, w: Array, words: Words, name: str = "w") -> ConvSpec:
+    """The spec with one group per channel of x."""
+    refuse_groups(words)
     plain = ConvSpec.of(rank_of(name, w.shape), **words)
     channels = engine.sizes("x", x.shape, plain)[1]
     if w.shape[1] != 1 or not channels or len(w) % channels:

@@ -46,6 +46,11 @@ def optional_array(name: str, value: object) -> NDArray[Any] | None:
     return None if value is None else as_array(name, value)
 
 
+def divisible(array: NDArray[Any]) -> NDArray[Any]:
+    """The array; as float64 where it holds integers, as NumPy's mean takes them."""
+    return array.astype(np.float64) if array.dtype.kind in "biu" else array
+
+
 def promoted(**arrays: NDArray[Any]) -> np.dtype[Any]:
     """The dtype of the result, by NumPy's promotion; raise DtypeError where there is none."""
     first, second = (array.dtype for array in arrays.values())
@@ -83,3 +88,10 @@ def accumulator(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> np.dtype[
             "use a dtype of the same kind",
         )
     return chosen
+
+
+def wide(array: NDArray[Any]) -> NDArray[Any]:
+    """float16 and bfloat16 as float32, to compute with; other arrays as they are."""
+    if array.dtype.itemsize != 2 or array.dtype.name not in SUMMED_IN:  # names are slow to make
+        return array
+    return array.astype(SUMMED_IN[array.dtype.name])

@@ -55,14 +55,17 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
     """Put the name of a public function before the message of every error that leaves it.
 
     Where one public function calls another, the outermost name stands: the one the user wrote.
+    Of a constructor that is the name of its class.
     """
+    name = function.__qualname__.rpartition("<locals>.")[2]
+    name = name.removesuffix(".__post_init__").removesuffix(".__init__")
 
     @wraps(function)
     def named(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except ConvrefError as error:
-            error.operation = function.__qualname__.rpartition("<locals>.")[2]
+            error.operation = name
             raise
 
     return named

@@ -1,12 +1,23 @@
-"""Read integers from what users write: ints, NumPy integers, one for all axes or one per axis."""
+"""Read numbers from what users write: integers, one for all axes or one per axis, and reals."""
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import isfinite
+from numbers import Real
 from typing import TypeGuard
 
 import numpy as np
 
 from convref.errors import WordError
+
+RANGES: dict[str, Callable[[float], bool]] = {
+    "": isfinite,
+    "above 0": lambda value: 0 < value < float("inf"),
+    "of 0 or more": lambda value: 0 <= value < float("inf"),
+    "from 0 to 1": lambda value: 0 <= value <= 1,
+    "of 0 or more and below 1": lambda value: 0 <= value < 1,
+}
+"""Where a real number may lie, in words."""
 
 
 def integer(name: str, value: object) -> int:
@@ -50,14 +61,26 @@ def per_axis(name: str, value: object, rank: int, minimum: int) -> tuple[int, ..
     return entries
 
 
-def kernel_sizes(kernel_size: object) -> tuple[int, ...]:
-    """Kernel sizes that say how many spatial axes there are."""
+def kernel_sizes(kernel_size: object, name: str = "kernel_size") -> tuple[int, ...]:
+    """Kernel sizes, or other sizes, that say how many spatial axes there are."""
     if not is_sequence(kernel_size):
         raise WordError(
-            f"`kernel_size` (={kernel_size!r}) must have one size per spatial axis",
+            f"`{name}` (={kernel_size!r}) must have one size per spatial axis",
             f"write ({kernel_size},) for one axis or ({kernel_size}, {kernel_size}) for two",
         )
     sizes = tuple(kernel_size)
     if not sizes:
-        raise WordError("`kernel_size` (=()) must have one size per spatial axis", "write (3,)")
-    return per_axis("kernel_size", sizes, len(sizes), minimum=1)
+        raise WordError(f"`{name}` (=()) must have one size per spatial axis", "write (3,)")
+    return per_axis(name, sizes, len(sizes), minimum=1)
+
+
+def real(name: str, value: object, where: str = "") -> float:
+    """A finite Python float, in one of `RANGES`, from any real number but a boolean."""
+    if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
+        try:
+            if RANGES[where](float(value)):
+                return float(value)
+        except OverflowError:  # an integer too large for a float
+            pass
+    rule = f"`{name}` (={value!r}) must be a number {where}"
+    raise WordError(rule.rstrip(), f"such as {name}=0.1")

@@ -44,6 +44,9 @@ class Parameter:
     mask: Array | None = None
     """Ones and zeros; where it is zero, so is the weight."""
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.value, dtype, copy=copy)
+
     @property
     def masked(self) -> Array:
         """The value that a layer computes with."""

@@ -39,26 +39,30 @@ def normalise(padding: Padding, rank: int) -> Normal:
                 f"use one of {', '.join(map(repr, WORDS))}, an int, or one int or pair per axis",
             )
         return padding.lower()
-    if not is_sequence(padding):
-        return (_pair(padding),) * rank
-    entries = list(padding)
+    return pairs("padding", padding, rank)
+
+
+def pairs(name: str, value: object, rank: int) -> tuple[Pair, ...]:
+    """One pair (lo, hi) per axis, from an int for all of them, or an int or a pair for each."""
+    if not is_sequence(value):
+        return (_pair(name, value),) * rank
+    entries = list(value)
     if len(entries) != rank:
         raise WordError(
-            f"`padding` (={padding!r}) has {len(entries)} entries, "
-            f"and there are {rank} spatial axes",
+            f"`{name}` (={value!r}) has {len(entries)} entries, and there are {rank} spatial axes",
             f"give one int or one (lo, hi) pair per axis, such as {((1, 2),) * rank}",
         )
-    return tuple(_pair(entry) for entry in entries)
+    return tuple(_pair(name, entry) for entry in entries)
 
 
-def _pair(entry: object) -> Pair:
+def _pair(name: str, entry: object) -> Pair:
     if not is_sequence(entry):
-        amount = integer("padding", entry)
+        amount = integer(name, entry)
         return amount, amount
-    amounts = [integer("padding", amount) for amount in entry]
+    amounts = [integer(name, amount) for amount in entry]
     if len(amounts) != 2:
         raise WordError(
-            f"`padding` has an entry (={entry!r}) of {len(amounts)} numbers for one axis",
+            f"`{name}` has an entry (={entry!r}) of {len(amounts)} numbers for one axis",
             "give an int, or a pair (lo, hi)",
         )
     return amounts[0], amounts[1]

@@ -93,17 +93,26 @@ class Weighted(Layer):
         y = self.affine(cast_to(self.dtype, "x", x))
         if self.activation is not None:
             y = self.activation(y)
-        if self.activity_regulariser is not None:
-            self.y = y
-            self.activity = self.activity_regulariser(y) / len(y)
-        return y
+        return self.penalised(y)
 
     def gradient(self, dy: Array) -> Array:
-        if self.activity_regulariser is not None:
-            dy = dy + self.activity_regulariser.gradient(self.y) / len(self.y)
+        dy = self.penalised_gradient(dy)
         if self.activation is not None:
             dy = self.activation.backward(dy)
         return self.affine_gradient(dy.astype(self.dtype, copy=False))
+
+    def penalised(self, y: Array) -> Array:
+        """The output, once its penalty is noted."""
+        if self.activity_regulariser is not None:
+            self.y = y
+            self.activity = self.activity_regulariser(y) / max(1, len(y))
+        return y
+
+    def penalised_gradient(self, dy: Array) -> Array:
+        """The gradient of the loss and of that penalty."""
+        if self.activity_regulariser is not None:
+            dy = dy + self.activity_regulariser.gradient(self.y) / max(1, len(self.y))
+        return dy
 
     # Parameters
 
@@ -118,8 +127,10 @@ class Weighted(Layer):
         return made
 
     def make_bias(self, channels: int) -> Parameter | None:
-        """A bias, if there is to be one."""
-        return self.make((channels,), "bias", "zeros") if self.settings.get("bias", True) else None
+        """A bias, if there is to be one; it is drawn with the fans of the weights, made before."""
+        if not self.settings.get("bias", True):
+            return None
+        return self.make((channels,), "bias", "zeros", Fans.of(self.weight.value.shape))
 
     def make(self, shape: Shape, which: str, default: str, fans: Fans | None = None) -> Parameter:
         """A parameter as the keywords that begin with its name ask for."""
@@ -161,6 +172,15 @@ def check_grouped(name: str, channels: int, groups: int) -> None:
         divisors = tuple(g for g in range(1, channels + 1) if channels % g == 0)
         raise WordError(
             f"`groups` (={groups}) must divide `{name}` (={channels})", f"use {counted(divisors)}"
+        )
+
+
+def check_takes(taken: int, channels: int, shape: Shape, layout: str) -> None:
+    """Check that an input has as many channels as the parameters were made for."""
+    if channels != taken:
+        raise ShapeError(
+            f"`x` (shape {shape}) has {channels} channels, and the layer takes {taken}",
+            f"check its axes against `layout` (={layout!r})",
         )
 
 

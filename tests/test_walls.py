@@ -30,7 +30,7 @@ ORDER = (
     ("activations",),
     ("weighted",),
     ("layers", "losses", "optimisers", "weights"),
-    ("examples",),
+    ("dialects", "examples"),
     ("verify",),
     ("__init__",),
     ("cli",),
