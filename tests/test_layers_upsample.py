@@ -146,10 +146,18 @@ def test_sums_of_float16_are_rounded_once() -> None:
     assert dx == np.float16(2048 + 3)
 
 
-def test_an_infinite_position_spoils_its_neighbours_alone() -> None:
-    y = Upsample1d(2, mode="linear")([[0.0, 1.0, 2.0, np.inf]])
-    np.testing.assert_array_equal(np.isfinite(y), [[True] * 5 + [False] * 3])
-    np.testing.assert_array_equal(Upsample1d(2)([[1.0, np.inf]]), [[1.0, 1.0, np.inf, np.inf]])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize(("scale", "corners"), [(2, False), (3, False), (4, False), (3, True)])
+def test_infinity_reaches_those_that_see_it(mode: str, scale: int, corners: bool) -> None:
+    corners = corners and mode == "linear"
+    layer = Upsample1d(scale, mode=mode, align_corners=corners)
+    seen = matrix(3, scale, mode, corners) != 0
+    for i in range(3):
+        y = layer([np.where(np.arange(3) == i, np.inf, 1.0)])
+        np.testing.assert_array_equal(np.isfinite(y[0]), ~seen[:, i])
+    for o in range(3 * scale):
+        dx = layer.backward([np.where(np.arange(3 * scale) == o, np.inf, 1.0)])
+        np.testing.assert_array_equal(np.isfinite(dx[0]), ~seen[o])
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])

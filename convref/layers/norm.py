@@ -100,9 +100,9 @@ class BatchNorm(Layer):
                 "pass the real and the imaginary part as channels",
             )
         self.output_shape(x.shape)
-        rows = self.rows_of(x.astype(self.dtype, copy=False))
         self.by_batch = self.training
         with np.errstate(all="ignore"):
+            rows = self.rows_of(x.astype(self.dtype, copy=False))
             if self.by_batch:
                 check_enough(self.count(rows), x.shape)
                 mean = total_of("ncp->nc", rows) / self.count(rows)

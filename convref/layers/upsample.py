@@ -155,28 +155,33 @@ def matrices(size: int, scale: int, mode: str, align_corners: bool) -> tuple[Tab
         columns, weights = (o // scale)[None], np.ones((1, len(o)))
         transposed = transpose(columns, weights, size)
         return Table(columns, None), Table(transposed.columns, None)
-    # i = above / below, in integers, so that what lies on a position has weight 1 there.
-    above, below = (2 * o + 1 - scale), 2 * scale
+    # i = above / below, in integers, so that what lies on a position sees nothing but that.
+    above, below = 2 * o + 1 - scale, 2 * scale
     if align_corners:
         above, below = o * (size - 1), max(1, size * scale - 1)
     above = above.clip(0, (size - 1) * below)
     i, rest = above // below, above % below
-    columns = np.stack([i, np.minimum(i + 1, size - 1)])
+    columns = np.stack([i, i + (rest > 0)])
     weights = np.stack([(below - rest) / below, rest / below])
     return Table(columns, weights), transpose(columns, weights, size)
 
 
 def transpose(columns: Columns, weights: Weights, rows: int) -> Table:
-    """The transpose, of so many rows; short rows are filled up with entries of weight 0."""
+    """The transpose, of so many rows.
+
+    Short rows are filled up with entries of weight 0, in a column that the row has anyway: zero
+    times infinity is NaN.
+    """
     entry, column = np.nonzero(weights)
     row, weights = columns[entry, column], weights[entry, column]
     order = np.lexsort((column, row))
     row, column, weights = row[order], column[order], weights[order]
     counts = np.bincount(row, minlength=rows)
-    place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    table = np.zeros((counts.max(), rows), np.int64), np.zeros((counts.max(), rows))
-    table[0][place, row], table[1][place, row] = column, weights
-    return Table(*table)
+    starts = np.cumsum(counts) - counts
+    place = np.arange(len(row)) - np.repeat(starts, counts)
+    filled = np.tile(column[starts], (counts.max(), 1)), np.zeros((counts.max(), rows))
+    filled[0][place, row], filled[1][place, row] = column, weights
+    return Table(*filled)
 
 
 class Upsample1d(Upsample):
