@@ -88,7 +88,7 @@ def backend_name(name: str | None = None) -> str:
         return chosen
     if environment := os.environ.get("CONVREF_BACKEND"):
         return _checked(environment, "CONVREF_BACKEND")
-    return backends()[-1]
+    return "numba" if _has_numba() else "numpy"  # the last of `backends`
 
 
 def kernels(

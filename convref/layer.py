@@ -265,4 +265,15 @@ def cast_to(dtype: np.dtype[Any], name: str, array: Array) -> Array:
             f"`{name}` ({array.dtype}) can't go through a layer of {dtype}",
             "give the layer a complex dtype",
         )
-    return array.astype(dtype)
+    with np.errstate(all="ignore"):  # what overflows is infinite, as in any convolution
+        return array.astype(dtype)
+
+
+def generator(rng: np.random.Generator | int | None) -> np.random.Generator:
+    """What a layer draws from: a generator, or a seed of one; raise WordError."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise WordError(
+            f"`rng` (={rng!r}) is neither a generator nor a seed", "such as rng=0"
+        ) from None

@@ -16,7 +16,7 @@ from convref.engine import Options
 from convref.errors import DtypeError, ShapeError, WordError, counted
 from convref.initialisers import INITIALISERS, Fans, Initialiser
 from convref.integers import integer, kernel_sizes, per_axis
-from convref.layer import Layer, Parameter, cast_to
+from convref.layer import Layer, Parameter, cast_to, generator
 from convref.names import named, nearest
 from convref.regularisers import REGULARISERS, Regulariser
 from convref.spec import Axes
@@ -74,7 +74,7 @@ class Weighted(Layer):
             "activity_regulariser", settings.get("activity_regulariser"), REGULARISERS
         )
         self.dtype = inexact(settings.get("dtype", "float32"))
-        self.rng = np.random.default_rng(settings.get("rng"))
+        self.rng = generator(settings.get("rng"))
         self.settings = settings
 
     # What a layer of weights writes

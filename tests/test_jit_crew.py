@@ -485,3 +485,9 @@ def ends_well(script: str) -> None:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BEGIN + script]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("array", [np.zeros(3), np.zeros((2, 3))[1:], np.zeros(0), np.zeros(())])
+def test_the_address_that_is_read_is_the_one_that_numpy_tells(array):
+    assert crew.address is crew.address_read
+    assert crew.address_read(array) == crew.address_told(array)

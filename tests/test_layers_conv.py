@@ -134,6 +134,11 @@ def test_macs_are_those_of_the_definition() -> None:
 
 
 REFUSED = {
+    "a seed that is none": (
+        WordError,
+        {"rng": "a"},
+        "Conv2d: `rng` (='a') is neither a generator nor a seed; such as rng=0",
+    ),
     "a word that is another's": (
         WordError,
         {"strides": 2},

@@ -96,7 +96,8 @@ def shifted(images: Images, rng: np.random.Generator) -> Images:
     rows, columns = rng.integers(0, 3, (2, len(images), 1, 1, 1))
     i, j = np.arange(8)[:, None], np.arange(8)
     sample = np.arange(len(images))[:, None, None, None]
-    return padded[sample, 0, rows + i, columns + j]
+    moved: Images = padded[sample, 0, rows + i, columns + j]
+    return moved
 
 
 def train(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from convref.dtypes import divisible, wide
 from convref.integers import real
-from convref.layer import Layer, constructor
+from convref.layer import Layer, constructor, generator
 
 Array = NDArray[Any]
 
@@ -36,7 +36,7 @@ class Dropout(Layer):
     ) -> None:
         super().__init__(name)
         self.rate = real("rate", rate, "of 0 or more and below 1")
-        self.rng = np.random.default_rng(rng)
+        self.rng = generator(rng)
 
     def forward(self, x: Array) -> Array:
         x = divisible(x)

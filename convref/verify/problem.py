@@ -1,0 +1,104 @@
+"""A problem: which operator, of which operands, under which words, and what is done to its result.
+
+What an implementation got wrong is written as a change of the problem: it solved another one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convref.errors import ConvrefError
+from convref.spec import ConvSpec, Words
+from convref.verify.reference import Reference, Shape, check, compute, reference, widened
+
+Array = NDArray[Any]
+Change = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Operands in the order that `verify` takes them, words, and the shape of the output."""
+
+    kind: str
+    shape: Shape
+    x: Array
+    w: Array
+    bias: Array | None
+    words: Words
+    after: tuple[Change, ...] = field(default=())
+    """Linear maps of the result, which is given back in ``shape``."""
+
+    @property
+    def spec(self) -> ConvSpec:
+        """The words, normalised."""
+        return check(self.kind, self.shape, self.w, self.bias, self.words)
+
+    def value(self) -> Array:
+        """The result in a wider format, or in wrapping integers."""
+        operands = (self.x, self.w) if self.bias is None else (self.x, self.w, self.bias)
+        return self._changed(
+            compute(self.kind, self.shape, self.spec, self.words, *map(widened, operands))
+        )
+
+    def reference(self) -> Reference:
+        """The true result, and what its bound is made of."""
+        true = reference(self.kind, self.shape, self.x, self.w, self.bias, self.words)
+        if not self.after:
+            return true
+        magnitude = abs(self._changed(true.magnitude))
+        return true._replace(value=self._changed(true.value), magnitude=magnitude)
+
+    def _changed(self, result: Array) -> Array:
+        for change in self.after:
+            result = change(result)
+        return result
+
+    # Which operand is what depends on the kind: the weights of a weight gradient are its result,
+    # and so on. These say what to do to each, wherever it is.
+
+    def with_words(self, **words: Any) -> "Problem":
+        """The problem under other words."""
+        return replace(self, words={**self.words, **words})
+
+    def with_output(self, change: Change) -> "Problem":
+        """The problem with this done to its result."""
+        return replace(self, after=(*self.after, change))
+
+    def with_weights(self, change: Change) -> "Problem":
+        """The problem with this done to its weights ``(K, C/G, *kernel)``."""
+        if self.kind == "weight_grad":
+            return self.with_output(change)
+        return replace(self, w=change(self.w))
+
+    def with_signal(self, change: Change) -> "Problem":
+        """The problem with this done to what it reads: x, or the dy of an input gradient."""
+        return replace(self, x=change(self.x))
+
+    @property
+    def weight_shape(self) -> Shape:
+        """Of the weights, or their gradient."""
+        return self.shape if self.kind == "weight_grad" else self.w.shape
+
+    def axis(self, array: Array, number: int) -> int:
+        """Where spatial axis ``number`` of an array in the layout of the words is."""
+        rank = self.spec.rank
+        first = array.ndim - rank - (self.spec.layout == "channels_last")
+        return first + number
+
+    def channel_axis(self, array: Array) -> int:
+        """Where the channels of an array in the layout of the words are."""
+        last = self.spec.layout == "channels_last"
+        return array.ndim - 1 if last else array.ndim - self.spec.rank - 1
+
+
+def solved(problem: Problem) -> Array | None:
+    """The result; None where there is no such problem, or it has another shape."""
+    try:
+        with np.errstate(all="ignore"):
+            result = problem.value()
+    except (ConvrefError, ValueError):  # of shapes and words that do not go together
+        return None
+    return result if result.shape == problem.shape else None
