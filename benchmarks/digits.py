@@ -33,10 +33,9 @@ SHOWN = (1, 2, 10, 50, 100)
 
 def convref_step(initial: dict[str, Array]) -> Step:
     """A step of the example's own net, from these weights on."""
+    from convref.examples.digits import residual_net
     from convref.losses import softmax_cross_entropy
     from convref.optimisers import AdamW
-
-    from convref.examples.digits import residual_net
 
     net = residual_net(np.random.default_rng(0))
     for name, parameter in net.parameters().items():
@@ -67,24 +66,33 @@ def torch_step(initial: dict[str, Array]) -> Step:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.body(x) + x
 
-    def conv(channels: int, stride: int = 1) -> nn.Module:
-        return nn.Conv2d(channels, WIDTH, 3, stride=stride, padding=1, bias=False)
+    class Separable(nn.Module):
+        def __init__(self, stride: int = 1) -> None:
+            super().__init__()
+            words = {"padding": 1, "stride": stride, "groups": WIDTH, "bias": False}
+            self.depthwise = nn.Conv2d(WIDTH, WIDTH, 3, **words)
+            self.pointwise = nn.Conv2d(WIDTH, WIDTH, 1, bias=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.pointwise(self.depthwise(x))
+
+    def normed(layer: nn.Module) -> list[nn.Module]:
+        return [layer, nn.BatchNorm2d(WIDTH)]
 
     def block() -> nn.Module:
-        return Residual(
-            nn.Sequential(
-                conv(WIDTH), nn.BatchNorm2d(WIDTH), nn.ReLU(), conv(WIDTH), nn.BatchNorm2d(WIDTH)
-            )
-        )
+        body = [*normed(Separable()), nn.ReLU(), *normed(Separable())]
+        return Residual(nn.Sequential(*body))
 
     net = nn.Sequential(
-        conv(1), nn.BatchNorm2d(WIDTH), nn.ReLU(), block(), nn.ReLU(),
-        conv(WIDTH, 2), nn.BatchNorm2d(WIDTH), nn.ReLU(), block(), nn.ReLU(),
+        *normed(nn.Conv2d(1, WIDTH, 3, padding=1, bias=False)), nn.ReLU(), block(), nn.ReLU(),
+        *normed(Separable(stride=2)), nn.ReLU(), block(), nn.ReLU(),
         nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), nn.Linear(WIDTH, 10),
     )  # fmt: skip
     with torch.no_grad():
         for name, parameter in net.named_parameters():
-            parameter.copy_(torch.from_numpy(initial[name]))
+            ours = name.replace(".depthwise.weight", ".depthwise")
+            ours = ours.replace(".pointwise.weight", ".weight")
+            parameter.copy_(torch.from_numpy(initial[ours]))
     optimiser = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE)
     lossed = nn.CrossEntropyLoss()
 

@@ -23,6 +23,7 @@ from convref.layers import (
     Linear,
     ReLU,
     Residual,
+    SeparableConv2d,
     Sequential,
 )
 from convref.losses import softmax_cross_entropy
@@ -33,7 +34,7 @@ Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 BATCH = 64
-WIDTH = 32
+WIDTH = 64
 
 
 class Digits(NamedTuple):
@@ -59,13 +60,13 @@ def load() -> tuple[Digits, Digits]:
 
 
 def block(rng: np.random.Generator) -> Layer:
-    """Two convolutions with a way around them."""
+    """Two separable convolutions, with a way around them."""
     return Residual(
         Sequential(
-            Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False, rng=rng),
+            SeparableConv2d(WIDTH, WIDTH, 3, padding=1, bias=False, rng=rng),
             BatchNorm(WIDTH),
             ReLU(),
-            Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False, rng=rng),
+            SeparableConv2d(WIDTH, WIDTH, 3, padding=1, bias=False, rng=rng),
             BatchNorm(WIDTH),
         )
     )
@@ -79,7 +80,7 @@ def residual_net(rng: np.random.Generator) -> Sequential:
         ReLU(),
         block(rng),
         ReLU(),
-        Conv2d(WIDTH, WIDTH, 3, stride=2, padding=1, bias=False, rng=rng),
+        SeparableConv2d(WIDTH, WIDTH, 3, stride=2, padding=1, bias=False, rng=rng),
         BatchNorm(WIDTH),
         ReLU(),
         block(rng),
