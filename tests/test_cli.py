@@ -96,7 +96,10 @@ def test_verify_a_wrong_file(saved):
     path = saved(x=X, w=W, y=Y + 1)
     code, output, _ = run("verify", path)
     assert code == 1
-    assert output.splitlines()[-1] == "wrong: mine, conv y"
+    assert output.splitlines()[-2:] == [
+        "wrong: mine, conv y",
+        "y: every element is 1.25 times what it should be",
+    ]
     code, output, _ = run("verify", path, "--json")
     assert code == 1
     assert json.loads(output)["cases"][0]["outputs"]["y"]["verdict"] == "wrong"
@@ -106,7 +109,7 @@ def test_verify_a_file_of_the_wrong_shape(saved):
     code, output, _ = run("verify", saved(x=X, w=W, y=Y[..., 1:]))
     assert code == 1
     expected = "y: the output has the shape (1, 3, 7); these words give (1, 3, 8)"
-    assert output.splitlines()[-1] == expected
+    assert expected in output.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Is an output legitimate? A bound for every element, a verdict, frameworks' own outputs."""
 
+from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -9,8 +10,9 @@ from convref.dtypes import accumulator, as_array, promoted
 from convref.errors import WordError, verb
 from convref.spec import Words
 from convref.verify.bounds import FORMATS
-from convref.verify.reference import reference
-from convref.verify.report import Report, judge
+from convref.verify.diagnosis import found
+from convref.verify.diagnosis.problem import Problem
+from convref.verify.report import Diagnosis, Report, judge
 
 
 @verb
@@ -49,12 +51,29 @@ def verify(
 
     Raises the errors of `conv`.
     """
-    found, x, w = as_array("output", output), as_array("x", x), as_array("w", w)
+    given, x, w = as_array("output", output), as_array("x", x), as_array("w", w)
     bias = None if bias is None else readable(as_array("bias", bias))
     summed = sums_in(promoted(x=x, w=w), accumulate)
-    x, w = readable(x), readable(w)
-    true = reference(kind, found.shape, x, w, bias, words)
-    return judge(readable(found), true, found.dtype.name, summed)
+    problem = Problem(kind, given.shape, readable(x), readable(w), bias, words)
+    return report_on(problem, readable(given), given.dtype.name, summed)
+
+
+def report_on(problem: Problem, output: NDArray[Any], dtype: str, accumulate: str) -> Report:
+    """Judge an output, stored as ``dtype`` and summed in ``accumulate``; if wrong, say why."""
+    true = problem.reference()
+    report, wrong = judge(output, true, dtype, accumulate)
+    if report.ok:
+        return report
+
+    def fits(other: Problem) -> bool:
+        return judge(output, other.reference(), dtype, accumulate)[0].ok
+
+    with np.errstate(all="ignore"):
+        findings = list(found(problem, output, wrong, fits))
+    if output.shape != true.value.shape:
+        shapes = f"the output has the shape {output.shape}; these words give {true.value.shape}"
+        findings.insert(0, ("shape", shapes))
+    return replace(report, diagnosis=tuple(Diagnosis(*finding) for finding in findings))
 
 
 def sums_in(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> str:

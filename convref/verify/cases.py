@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from convref.dtypes import as_array
 from convref.errors import ConvrefError, FileError
 from convref.spec import Words
-from convref.verify import sums_in
-from convref.verify.reference import reference
-from convref.verify.report import Report, judge
+from convref.verify import report_on, sums_in
+from convref.verify.diagnosis.problem import Problem
+from convref.verify.report import Report
 
 Array = NDArray[Any]
 
@@ -177,5 +177,5 @@ def reports(case: Case) -> Iterator[tuple[str, Report]]:
     for name, (kind, x, w) in operands.items():
         if name in a:
             bias = a.get("bias") if name == "y" else None
-            true = reference(kind, a[name].shape, a[x], a[w], bias, case.words)
-            yield name, judge(a[name], true, case.formats[name], case.accumulate)
+            problem = Problem(kind, a[name].shape, a[x], a[w], bias, case.words)
+            yield name, report_on(problem, a[name], case.formats[name], case.accumulate)

@@ -11,6 +11,7 @@ from convref.verify.bounds import Real, overflow, rounding_bound, ulp
 from convref.verify.reference import Reference
 
 Array = NDArray[Any]
+Mask = NDArray[np.bool_]
 
 VERDICTS = ("exact", "within bound", "explained", "wrong")
 """From best to worst."""
@@ -63,9 +64,11 @@ def plain(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: "inf" if value == np.inf else value for key, value in fields.items()}
 
 
-def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> Report:
-    """Compare an output, stored as ``dtype`` and summed in ``accumulate``, with its reference."""
-    found: tuple[Diagnosis, ...] = ()
+def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> tuple[Report, Mask]:
+    """Compare an output, stored as ``dtype`` and summed in ``accumulate``, with its reference.
+
+    Gives the report, without a diagnosis, and which elements are wrong.
+    """
     if output.shape == true.value.shape:
         with np.errstate(all="ignore"):
             bound = rounding_bound(true.magnitude, true.terms, accumulate, dtype)
@@ -75,13 +78,11 @@ def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> Report
             ulps = np.where(error > 0, error / ulp(abs(true.value).astype(np.float64), dtype), 0)
         exact = correctly_rounded(output, true.value, dtype)
     else:
-        shapes = f"the output has the shape {output.shape}; these words give {true.value.shape}"
-        found = (Diagnosis("shape", shapes),)
         used = ulps = np.full(max(1, output.size), np.inf).reshape(output.shape or 1)
         exact = False
-    legitimate = not found and bool((used <= 1).all())
-    return Report(
-        verdict="wrong" if not legitimate else "exact" if exact else "within bound",
+    wrong = ~(used <= 1)
+    report = Report(
+        verdict="wrong" if wrong.any() else "exact" if exact else "within bound",
         bound_used=float(used.max(initial=0)),
         ulp=float(ulps.max(initial=0)),
         worst=tuple(map(int, np.unravel_index(used.argmax(), used.shape))) if used.size else (),
@@ -89,8 +90,8 @@ def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> Report
         terms=true.terms,
         dtype=dtype,
         accumulate=accumulate,
-        diagnosis=found,
     )
+    return report, wrong
 
 
 def errors(output: Array, true: Reference, bound: Real, dtype: str, accumulate: str) -> Real:

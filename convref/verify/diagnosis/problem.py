@@ -5,7 +5,8 @@ What an implementation got wrong is written as a change of the problem: it solve
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class Problem:
         true = reference(self.kind, self.shape, self.x, self.w, self.bias, self.words)
         if not self.after:
             return true
-        magnitude = abs(self._changed(true.magnitude))
+        magnitude = np.abs(self._changed(true.magnitude)).astype(np.float64)
         return true._replace(value=self._changed(true.value), magnitude=magnitude)
 
     def _changed(self, result: Array) -> Array:
@@ -61,7 +62,7 @@ class Problem:
 
     def with_words(self, **words: Any) -> "Problem":
         """The problem under other words."""
-        return replace(self, words={**self.words, **words})
+        return replace(self, words=cast(Words, {**self.words, **words}))
 
     def with_output(self, change: Change) -> "Problem":
         """The problem with this done to its result."""
@@ -76,6 +77,11 @@ class Problem:
     def with_signal(self, change: Change) -> "Problem":
         """The problem with this done to what it reads: x, or the dy of an input gradient."""
         return replace(self, x=change(self.x))
+
+    @property
+    def macs(self) -> int:
+        """About how many multiply-adds the result takes."""
+        return int(self.x.size) * prod(self.weight_shape[2:]) * max(1, self.weight_shape[0])
 
     @property
     def weight_shape(self) -> Shape:
@@ -94,6 +100,16 @@ class Problem:
         return array.ndim - 1 if last else array.ndim - self.spec.rank - 1
 
 
+class Mistake(NamedTuple):
+    """What would make an output right."""
+
+    name: str
+    """Stable and short: "kernel-flipped"."""
+    text: str
+    problem: Problem
+    """The one that was solved instead."""
+
+
 def solved(problem: Problem) -> Array | None:
     """The result; None where there is no such problem, or it has another shape."""
     try:
@@ -102,3 +118,13 @@ def solved(problem: Problem) -> Array | None:
     except (ConvrefError, ValueError):  # of shapes and words that do not go together
         return None
     return result if result.shape == problem.shape else None
+
+
+def one_item(problem: Problem, output: Array) -> tuple[Problem, Array]:
+    """The first batch item alone, where items are computed apart, and its part of the output."""
+    apart = problem.kind in ("forward", "input_grad", "transpose") and not problem.after
+    lead = problem.x.ndim - problem.spec.rank - 1
+    if not apart or lead != 1 or len(problem.x) < 2 or output.shape != problem.shape:
+        return problem, output
+    first = replace(problem, x=problem.x[:1], shape=(1, *problem.shape[1:]))
+    return first, output[:1]

@@ -1,0 +1,104 @@
+"""Mistakes in the sums: the bias, the scale, the batch, one tap or one channel."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convref.verify.diagnosis.problem import Mistake, Problem, solved
+
+Array = NDArray[Any]
+EXACTLY = 1e-3
+"""How far, as a share of the output's norm, a fit may be off."""
+
+
+def biases(problem: Problem) -> Iterator[Mistake]:
+    """The bias left out, or added twice."""
+    if problem.bias is None:
+        return
+    for name, factor, what in (
+        ("bias-missing", 0, "the bias is left out"),
+        ("bias-doubled", 2, "the bias is added twice"),
+        ("bias-sign", -1, "the bias is subtracted"),
+    ):
+        yield Mistake(name, what, replace(problem, bias=factor * problem.bias))
+
+
+def scales(problem: Problem) -> Iterator[Mistake]:
+    """Accumulated twice, or averaged where it should be summed."""
+    yield Mistake(
+        "accumulated-twice", "every element is twice what it should be: it is accumulated twice",
+        problem.with_output(partial(np.multiply, 2)),
+    )  # fmt: skip
+    yield Mistake("negated", "every element has the other sign", problem.with_output(np.negative))
+    if problem.kind not in ("weight_grad", "bias_grad"):
+        return
+    lead = problem.x.shape[: problem.x.ndim - problem.spec.rank - 1]
+    for count, what in ((prod(lead), "the batch"), (prod(problem.x.shape), "all elements")):
+        if count > 1 and problem.x.dtype.kind in "fc":
+            yield Mistake(
+                "averaged", f"it is averaged over {what} ({count}), not summed",
+                problem.with_output(partial(np.multiply, 1 / count)),
+            )  # fmt: skip
+
+
+def batches(problem: Problem) -> Iterator[Mistake]:
+    """Sums over the batch that leave an item out, or take one only."""
+    if problem.kind not in ("weight_grad", "bias_grad"):
+        return
+    lead = problem.x.shape[: problem.x.ndim - problem.spec.rank - 1]
+    if len(lead) != 1 or lead[0] < 2:
+        return
+    last = lead[0] - 1
+    for name, what, kept in (
+        ("batch-item-missing", "the last batch item is left out", slice(0, last)),
+        ("batch-item-missing", "the first batch item is left out", slice(1, None)),
+        ("batch-item-alone", "only the last batch item is summed", slice(last, None)),
+        ("batch-item-alone", "only the first batch item is summed", slice(0, 1)),
+    ):
+        both = problem.kind == "weight_grad"
+        w = problem.w[kept] if both else problem.w
+        yield Mistake(name, what, replace(problem, x=problem.x[kept], w=w))
+
+
+def factor(problem: Problem, output: Array) -> tuple[str, str] | None:
+    """A factor of all elements, or of the bias, or a bias unknown, told from the error."""
+    true = solved(problem)
+    if true is None or output.shape != true.shape or not np.isfinite(output).all():
+        return None
+    found, true = (a.astype(np.complex128) for a in (output, true))
+    scale = np.vdot(true, found) / max(np.vdot(true, true).real, np.finfo(float).tiny)
+    if scale != 0 and np.linalg.norm(found - scale * true) <= EXACTLY * np.linalg.norm(found):
+        return "scaled", f"every element is {readable(scale)} times what it should be"
+    if problem.kind not in ("forward", "transpose"):
+        return None
+    axis = len(problem.shape) - (problem.x.ndim - problem.channel_axis(problem.x))
+    error = np.moveaxis(found - true, axis, -1).reshape(-1, problem.shape[axis])
+    offsets = error.mean(axis=0)
+    if np.linalg.norm(error - offsets) > EXACTLY * np.linalg.norm(found):
+        return None
+    if problem.bias is None:
+        return "bias-unknown", "a bias is added to each channel, and none was given"
+    bias = problem.bias.astype(np.complex128)
+    taken = 1 + np.vdot(bias, offsets) / max(np.vdot(bias, bias).real, np.finfo(float).tiny)
+    if np.linalg.norm(offsets - (taken - 1) * bias) <= EXACTLY * np.linalg.norm(offsets) * 10:
+        text = f"the bias enters {readable(taken)} times, as if it were scaled with the products"
+        return "bias-scaled", text
+    if close_as_sets(bias, bias + offsets):
+        return "bias-order", "the bias is added to the channels in another order"
+    return "bias-unknown", "another bias than the one given is added"
+
+
+def readable(number: Any) -> str:
+    """A factor, in as few digits as will do."""
+    return f"{number.real:.4g}" if abs(number.imag) <= 1e-9 * abs(number) else f"{number:.4g}"
+
+
+def close_as_sets(one: Array, other: Array) -> bool:
+    """Whether two arrays hold about the same numbers in some order."""
+    gap = np.abs(np.sort(one) - np.sort(other)).max(initial=0)
+    return bool(gap <= EXACTLY * np.abs(one).max(initial=0) * 10)
