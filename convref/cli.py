@@ -65,7 +65,8 @@ def verify_command(
             output.print(closing(lines))
             for _, name, report in judged:
                 for diagnosis in report.diagnosis:
-                    output.print(f"{name}: {diagnosis.text}", highlight=False)
+                    text = f"{name}: {diagnosis.text}"
+                    output.print(text, highlight=False, markup=False, soft_wrap=True)
         if not is_ok(lines):
             raise typer.Exit(1)
 

@@ -64,7 +64,7 @@ NEAR = 0.02
 """How far, as a share of its norm, an output may be from one that is worth judging."""
 MOST_WORK = 2 * 10**9
 """Multiply-adds that may be spent on pairs of mistakes."""
-LOCAL = 0.6
+LOCAL = 0.75
 """Above this share of wrong elements a mistake is looked for everywhere."""
 
 

@@ -7,6 +7,8 @@ instead, with a stable name and a sentence, the most plausible first.
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from convref.verify.diagnosis.problem import Mistake, Problem
 
 Array = NDArray[Any]
 Pairs = tuple[tuple[int, int], ...]
+MOST_SHIFTS = 500
+"""Ways to move the windows that are tried axis by axis."""
 
 
 def resolved(problem: Problem) -> Geometry | None:
@@ -68,14 +72,21 @@ def paddings(problem: Problem) -> Iterator[Mistake]:
     tried = {geometry.padding}
     for amount in range(max(windows) + 1):
         yield from other_padding(problem, ((amount, amount),) * len(windows), geometry, tried)
-    totals = [lo + hi for lo, hi in geometry.padding]
-    for shift in range(-max(windows), max(windows) + 1):
-        moved = tuple((lo + shift, hi - shift) for lo, hi in geometry.padding)
+    for shifts in all_shifts(windows):
+        moved = tuple(
+            (lo + shift, hi - shift)
+            for (lo, hi), shift in zip(geometry.padding, shifts, strict=True)
+        )
         yield from other_padding(problem, moved, geometry, tried)
-        for axis in range(len(windows)):
-            one = list(geometry.padding)
-            one[axis] = (one[axis][0] + shift, totals[axis] - one[axis][0] - shift)
-            yield from other_padding(problem, tuple(one), geometry, tried)
+
+
+def all_shifts(windows: list[int]) -> list[tuple[int, ...]]:
+    """Ways to move the window along the axes, the nearest first; if too many, all axes alike."""
+    ranges = [range(-window, window + 1) for window in windows]
+    if prod(map(len, ranges)) > MOST_SHIFTS:
+        reach = max(windows)
+        return [(shift,) * len(windows) for shift in sorted(range(-reach, reach + 1), key=abs)]
+    return sorted(product(*ranges), key=lambda shifts: sum(map(abs, shifts)))
 
 
 def other_padding(
