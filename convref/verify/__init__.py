@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from convref.dtypes import accumulator, as_array, promoted
 from convref.errors import WordError, verb
 from convref.spec import Words
+from convref.verify import practices
 from convref.verify.bounds import FORMATS
-from convref.verify.diagnosis import found
+from convref.verify.diagnosis import misplaced, mistaken
 from convref.verify.diagnosis.problem import Problem
 from convref.verify.report import Diagnosis, Report, judge
 
@@ -59,7 +60,12 @@ def verify(
 
 
 def report_on(problem: Problem, output: NDArray[Any], dtype: str, accumulate: str) -> Report:
-    """Judge an output, stored as ``dtype`` and summed in ``accumulate``; if wrong, say why."""
+    """Judge an output, stored as ``dtype`` and summed in ``accumulate``, and find the reasons.
+
+    Reasons that leave no room come first: a problem with rounded operands, then a mistake, each of
+    which every element must be within the bound of. Then come practices with a wider bound, places
+    that are wrong, and mistakes in pairs.
+    """
     true = problem.reference()
     report, wrong = judge(output, true, dtype, accumulate)
     if report.ok:
@@ -69,11 +75,27 @@ def report_on(problem: Problem, output: NDArray[Any], dtype: str, accumulate: st
         return judge(output, other.reference(), dtype, accumulate)[0].ok
 
     with np.errstate(all="ignore"):
-        findings = list(found(problem, output, wrong, fits))
-    if output.shape != true.value.shape:
-        shapes = f"the output has the shape {output.shape}; these words give {true.value.shape}"
-        findings.insert(0, ("shape", shapes))
+        if output.shape != true.value.shape:
+            shapes = f"the output has the shape {output.shape}; these words give {true.value.shape}"
+            return diagnosed(report, (("shape", shapes), *mistaken(problem, output, fits)))
+        for practice, other in practices.rounded_inputs(problem):
+            if fits(other):
+                return explained(report, practice)
+        if findings := mistaken(problem, output, fits):
+            return diagnosed(report, findings)
+        if noise := practices.of_errors(problem, output, true, dtype):
+            return explained(report, noise)
+        return diagnosed(report, misplaced(problem, output, wrong, fits))
+
+
+def diagnosed(report: Report, findings: tuple[tuple[str, str], ...]) -> Report:
+    """The report, with these findings."""
     return replace(report, diagnosis=tuple(Diagnosis(*finding) for finding in findings))
+
+
+def explained(report: Report, practice: tuple[str, str]) -> Report:
+    """The report on an output that a practice explains."""
+    return replace(report, verdict="explained", explanation=Diagnosis(*practice))
 
 
 def sums_in(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> str:

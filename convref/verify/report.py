@@ -26,11 +26,30 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """Of all elements: how they lie within the bound, and what `numpy.allclose` would have needed.
+
+    ``bias`` and ``variance`` are the mean and the variance of the signed error as a fraction of its
+    bound (for complex numbers of the real and imaginary parts): rounding to nearest has a bias near
+    0, a truncating accumulator one that shows long before an element is out of bound.
+    """
+
+    median_bound_used: float
+    bias: float
+    variance: float
+    rtol: float
+    """With `atol` the smallest pair: ``|output - true| <= rtol * (s + |true|)``, s the median."""
+    atol: float
+    """``rtol * s``."""
+
+
+@dataclass(frozen=True)
 class Report:
     """What is known of an output.
 
     ``verdict`` is "exact" where every element is the correctly rounded result, "within bound" where
-    honest arithmetic in some order can give each element, else "wrong". ``bound_used`` is the
+    honest arithmetic in some order can give each element, "explained" where a practice of lower
+    precision can (``explanation`` says which), else "wrong". ``bound_used`` is the
     largest fraction of the rounding bound that an element uses and ``worst`` the index of that
     element; ``ulp`` is the largest error in units in the last place of the true value.
     """
@@ -43,6 +62,9 @@ class Report:
     terms: int
     dtype: str
     accumulate: str
+    statistics: Statistics
+    explanation: Diagnosis | None = None
+    """The practice that explains an output outside of its bound."""
     diagnosis: tuple[Diagnosis, ...] = ()
 
     @property
@@ -61,7 +83,10 @@ class Report:
 
 def plain(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields as JSON can have them: an infinite number as the string "inf"."""
-    return {key: "inf" if value == np.inf else value for key, value in fields.items()}
+    return {
+        key: plain(value) if isinstance(value, dict) else "inf" if value == np.inf else value
+        for key, value in fields.items()
+    }
 
 
 def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> tuple[Report, Mask]:
@@ -76,10 +101,11 @@ def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> tuple[
             error = errors(output, true, bound, dtype, accumulate)
             used = np.where(error > 0, error / bound, 0)
             ulps = np.where(error > 0, error / ulp(abs(true.value).astype(np.float64), dtype), 0)
+            statistics = statistics_of(output, true.value, used, error, bound)
         exact = correctly_rounded(output, true.value, dtype)
     else:
         used = ulps = np.full(max(1, output.size), np.inf).reshape(output.shape or 1)
-        exact = False
+        exact, statistics = False, Statistics(np.inf, 0.0, 0.0, np.inf, np.inf)
     wrong = ~(used <= 1)
     report = Report(
         verdict="wrong" if wrong.any() else "exact" if exact else "within bound",
@@ -90,8 +116,28 @@ def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> tuple[
         terms=true.terms,
         dtype=dtype,
         accumulate=accumulate,
+        statistics=statistics,
     )
     return report, wrong
+
+
+def statistics_of(output: Array, true: Array, used: Real, error: Real, bound: Real) -> Statistics:
+    """The statistics of an output; elements that are not finite have no part in them."""
+    signed = (output - true) / bound
+    signed = np.stack([signed.real, signed.imag]) if np.iscomplexobj(signed) else signed
+    signed = np.where(error > 0, signed, 0).astype(np.float64)
+    signed = signed[np.isfinite(signed)]
+    size = abs(true).astype(np.float64)
+    scale = float(np.median(size[np.isfinite(size)])) if np.isfinite(size).any() else 0.0
+    needed = np.where(error > 0, error / (scale + size), 0)
+    rtol = float(needed.max(initial=0)) if not np.isnan(needed).any() else np.inf
+    return Statistics(
+        median_bound_used=float(np.median(used)) if used.size else 0.0,
+        bias=float(signed.mean()) if signed.size else 0.0,
+        variance=float(signed.var()) if signed.size else 0.0,
+        rtol=rtol,
+        atol=rtol * scale if scale else 0.0,
+    )
 
 
 def errors(output: Array, true: Reference, bound: Real, dtype: str, accumulate: str) -> Real:

@@ -68,15 +68,23 @@ LOCAL = 0.75
 """Above this share of wrong elements a mistake is looked for everywhere."""
 
 
-def found(problem: Problem, output: Array, wrong: Mask, fits: Judge) -> tuple[tuple[str, str], ...]:
-    """Name and sentence of each finding; wrong elements are marked (all, where shapes differ)."""
+Finding = tuple[str, str]
+"""A stable name, and a sentence."""
+
+
+def mistaken(problem: Problem, output: Array, fits: Judge) -> tuple[Finding, ...]:
+    """The mistake that explains every element alone, or the factor that does; or nothing."""
     for mistake in chain(singles(problem, output), parts(problem, output)):
         if fits(mistake.problem):
             return ((mistake.name, mistake.text),)
+    factor = sums.factor(problem, output)
+    return () if factor is None else (factor,)
+
+
+def misplaced(problem: Problem, output: Array, wrong: Mask, fits: Judge) -> tuple[Finding, ...]:
+    """Where an output is wrong, or two mistakes at once."""
     if output.shape == problem.shape and (local := in_places(problem, output, wrong)):
         return local
-    if factor := sums.factor(problem, output):
-        return (factor,)
     for first, second in pairs(problem, output):
         if fits(second.problem):
             return ((first.name, f"two at once: {first.text}"), (second.name, f"and {second.text}"))
@@ -125,7 +133,7 @@ def near(problem: Problem, output: Array) -> bool:
     return bool(gap <= NEAR * size)
 
 
-def in_places(problem: Problem, output: Array, wrong: Mask) -> tuple[tuple[str, str], ...]:
+def in_places(problem: Problem, output: Array, wrong: Mask) -> tuple[Finding, ...]:
     """Where an output is wrong, and what stands there, if it is wrong in places only."""
     true = solved(problem)
     if true is None or not wrong.any() or wrong.mean() > LOCAL:

@@ -1,0 +1,181 @@
+"""Lower-precision practices that explain an output outside of its bound.
+
+The operands rounded first, as tensor cores do, is a problem of its own: an output is explained if
+it is within the bound of that, so a mistake hides behind it no better than elsewhere.
+
+The others, sums in a narrower format and algorithms whose errors are normwise, have no bound that a
+mistake would not fit into. They explain errors that look like theirs: of the size that so many
+independent roundings have (a random walk), about everywhere, and none far larger than the rest.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import log2, prod, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convref.verify.bounds import FORMATS, Real
+from convref.verify.diagnosis.problem import Problem
+from convref.verify.reference import Reference
+
+Array = NDArray[Any]
+SINGLE = FORMATS["float32"].unit_roundoff
+
+WINOGRAD = 30
+"""Times u: errors of F(2x2), F(4x4) and F(6x6) with 3x3 kernels, as the tests compute them. Lavin
+and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016."""
+TILE = 8
+"""Positions of a Winograd tile, which share their errors."""
+FFT = 1
+"""Times u * log2(S), for three transforms and a product of spectra: Higham, chapter 24."""
+NOISE = 3
+"""How many times as large as expected the root mean square of errors may be."""
+PEAK = 24
+"""How many times as large as that the largest error may be."""
+SPREAD = 0.1
+"""Of that, the least that half of the errors reach."""
+FEWEST = 8
+"""Elements from which on errors can look like anything."""
+
+
+class Practice(NamedTuple):
+    """A practice by a stable name, and as a sentence."""
+
+    name: str
+    text: str
+
+
+def keep_bits(array: Array, bits: int, how: str) -> Array:
+    """float32 or float64 rounded to so many bits of the significand, to even, away, or down."""
+    values, exponents = np.frexp(array.astype(np.float64))
+    rounded = ROUND[how](values * 2.0**bits)
+    result: Array = np.ldexp(rounded, exponents - bits).astype(array.dtype)
+    return np.where(np.isfinite(array), result, array)
+
+
+ROUND: dict[str, Callable[[Array], Array]] = {
+    "to nearest": np.rint,
+    "to nearest, ties away": lambda v: np.trunc(v + np.copysign(0.5, v)),
+    "by truncation": np.trunc,
+}
+FORMS = (("tf32", "TensorFloat-32", 11), ("bfloat16", "bfloat16", 8), ("float16", "float16", 11))
+
+
+def rounded_inputs(problem: Problem) -> Iterator[tuple[Practice, Problem]]:
+    """The problem with its operands in a narrower format, the widest format first."""
+    operands = (problem.x, problem.w)
+    if any(array.dtype.kind != "f" or array.dtype.itemsize < 4 for array in operands):
+        return
+    if any(array.dtype.itemsize > 4 for array in operands):
+        x, w = (array.astype(np.float32).astype(array.dtype) for array in operands)
+        yield (
+            Practice("float32-inputs", "the operands are rounded to float32 first"),
+            replace(problem, x=x, w=w),
+        )
+    for name, label, bits in FORMS:
+        for how in ROUND if name != "float16" else ("to nearest",):
+            x, w = (
+                array.astype(np.float16).astype(array.dtype)  # with its subnormals and overflow
+                if name == "float16"
+                else keep_bits(array, bits, how)
+                for array in operands
+            )
+            text = f"the operands are rounded to {label} first, {how}"
+            yield Practice(f"{name}-inputs", text), replace(problem, x=x, w=w)
+
+
+def noises(problem: Problem, true: Reference, dtype: str) -> Iterator[tuple[Practice, Real]]:
+    """Practices, with the size expected of their errors in each element, the smallest first."""
+    if dtype not in FORMATS or true.value.dtype.kind != "f" or true.value.size < FEWEST:
+        return
+    maps = problem.kind in ("forward", "input_grad") and dtype != "float64"
+    spec, kernel = problem.spec, problem.weight_shape[2:]
+    if maps and {*spec.stride, *spec.dilation} == {1} and max(kernel) in (2, 3, 5):
+        yield (
+            Practice("winograd", "a Winograd algorithm, whose errors are those of a tile"),
+            WINOGRAD * SINGLE * around(true.magnitude, problem) / sqrt(max(1, true.terms)),
+        )
+    if maps:
+        yield (
+            Practice("fft", "a Fourier transform, whose errors are those of the whole map"),
+            of_maps(problem, true),
+        )
+    for narrow in ("float32", "float16", "bfloat16"):
+        if FORMATS[narrow].precision < FORMATS[dtype].precision:
+            unit = FORMATS[narrow].unit_roundoff
+            yield (
+                Practice(f"{narrow}-sums", f"products are summed in {narrow}"),
+                walk(problem, true, unit),
+            )
+
+
+def walk(problem: Problem, true: Reference, unit: float) -> Real:
+    """The expected error of sums with unit roundoff u, one rounding of each partial sum.
+
+    Rounding s is off by ``u*|s| / sqrt(3)`` in root mean square, at most. Of n products p, partial
+    sum k has in square about ``k*mean(p**2) + k**2*mean(p)**2``, of which the sum over k is
+    ``n**2/2 * mean(p**2) + n**3/3 * mean(p)**2``. Rounding the products adds n of them.
+    """
+    n = max(1, true.terms)
+    squares = replace(problem, x=abs2(problem.x), w=abs2(problem.w), bias=None).value() / n
+    value = np.abs(true.value).astype(np.float64)
+    total = (n * n / 2 + n) * squares + n * value * value / 3
+    expected: Real = unit * np.sqrt(np.maximum(total, 0) / 3)
+    return expected
+
+
+def abs2(array: Array) -> Real:
+    """Squares of magnitudes."""
+    size: Real = np.abs(array).astype(np.float64)
+    return size * size
+
+
+def around(magnitude: Real, problem: Problem) -> Real:
+    """The largest magnitude within a tile of each position, along the spatial axes."""
+    rank, last = problem.spec.rank, problem.spec.layout == "channels_last"
+    first = magnitude.ndim - rank - last
+    for axis in range(first, first + rank):
+        widest = magnitude
+        for step in range(1, min(TILE, magnitude.shape[axis])):
+            for shift in (step, -step):
+                widest = np.maximum(widest, np.roll(magnitude, shift, axis))
+        magnitude = widest
+    return magnitude
+
+
+def of_maps(problem: Problem, true: Reference) -> Real:
+    """``FFT * u * log2(S) * norm(x) * norm(w)``, with the norms of a sample and of all weights."""
+    x, w = (array.astype(np.float64) for array in (problem.x, problem.w))
+    lead = x.ndim - problem.spec.rank - 1
+    norms = np.sqrt(np.sum(x * x, axis=tuple(range(lead, x.ndim)), keepdims=True))
+    size = prod(x.shape[lead:])
+    factor = FFT * SINGLE * max(1.0, log2(max(2, size))) * sqrt(float(np.sum(w * w)))
+    bound: Real = np.broadcast_to(factor * norms, true.magnitude.shape)
+    return bound
+
+
+def of_errors(problem: Problem, output: Array, true: Reference, dtype: str) -> Practice | None:
+    """The first practice whose errors look like these."""
+    error = np.abs(output - true.value).astype(np.float64)
+    if not np.isfinite(error).all():
+        return None
+    for practice, expected in noises(problem, true, dtype):
+        if looks_like(error, expected):
+            return practice
+    return None
+
+
+def looks_like(error: Real, expected: Real) -> bool:
+    """Whether errors are as large as expected, about everywhere, with none that stands out."""
+    somewhere = expected > 0
+    if (error[~somewhere] > 0).any() or not somewhere.any():
+        return False
+    shares = error[somewhere] / expected[somewhere]
+    size = sqrt(float(np.mean(shares * shares)))
+    return (
+        size <= NOISE
+        and float(shares.max()) <= PEAK * size
+        and float(np.median(shares)) >= SPREAD * size
+    )

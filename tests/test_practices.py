@@ -1,0 +1,174 @@
+"""Lower-precision practices: what they compute is explained, and no planted mistake is."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convref import conv, conv_weight_grad, verify
+from convref.verify.practices import keep_bits
+
+Array = np.ndarray[Any, Any]
+RANDOM = np.random.default_rng(11)
+X = RANDOM.standard_normal((2, 32, 14, 15)).astype(np.float32)
+W = RANDOM.standard_normal((8, 32, 3, 3)).astype(np.float32)
+
+
+def explanation(output: Array, x: Array, w: Array, **words: Any) -> str:
+    report = verify(output, x, w, **words)
+    assert report.ok, report
+    assert report.diagnosis == ()
+    return "" if report.explanation is None else report.explanation.name
+
+
+def test_significands_keep_as_many_bits_as_asked() -> None:
+    values = np.array([1, 1 + 2**-8, 1 + 3 * 2**-9, -1 - 2**-8, np.inf, 0], np.float32)
+    expected = {
+        "to nearest": [1, 1, 1 + 2**-7, -1, np.inf, 0],
+        "to nearest, ties away": [1, 1 + 2**-7, 1 + 2**-7, -1 - 2**-7, np.inf, 0],
+        "by truncation": [1, 1, 1, -1, np.inf, 0],
+    }
+    for how, wanted in expected.items():
+        np.testing.assert_array_equal(keep_bits(values, 8, how), wanted)
+
+
+@pytest.mark.parametrize("how", ["to nearest", "to nearest, ties away", "by truncation"])
+@pytest.mark.parametrize(("name", "bits"), [("tf32", 11), ("bfloat16", 8)])
+def test_operands_of_tensor_cores(name: str, bits: int, how: str) -> None:
+    output = conv(keep_bits(X, bits, how), keep_bits(W, bits, how), padding=1)
+    assert explanation(output, X, W, padding=1) == f"{name}-inputs"
+    dy = RANDOM.standard_normal(output.shape).astype(np.float32)
+    dw = conv_weight_grad(keep_bits(X, bits, how), keep_bits(dy, bits, how), (3, 3), padding=1)
+    assert explanation(dw, X, dy, kind="weight_grad", padding=1) == f"{name}-inputs"
+
+
+def test_operands_in_float16() -> None:
+    output = conv(X.astype(np.float16).astype("f4"), W.astype(np.float16).astype("f4"))
+    assert explanation(output, X, W) in ("float16-inputs", "tf32-inputs")
+
+
+def test_float32_for_float64() -> None:
+    x, w = X + 1e-9 * X.astype(np.float64) ** 3, W.astype(np.float64) / 3
+    output = conv(x.astype(np.float32), w.astype(np.float32)).astype(np.float64)
+    assert explanation(output, x, w) in ("float32-inputs", "float32-sums")
+
+
+def summed_in(dtype: str, x: Array, w: Array) -> Array:
+    """A convolution without padding that rounds every product and every partial sum."""
+    import ml_dtypes
+
+    form = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    rows, columns = x.shape[2] - w.shape[2] + 1, x.shape[3] - w.shape[3] + 1
+    total = np.zeros((len(x), len(w), rows, columns), np.float32)
+    for c, i, j in np.ndindex(*w.shape[1:]):
+        seen = x[:, None, c, i : i + rows, j : j + columns]
+        product = (seen * w[:, c, i, j][:, None, None]).astype(form).astype(np.float32)
+        total = (total + product).astype(form).astype(np.float32)
+    return total
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0], ids=["centred", "one-sided"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sums_in_a_narrower_format(dtype: str, offset: float) -> None:
+    x, w = X[:, :16] + np.float32(offset), W[:, :16] + np.float32(offset)
+    name = explanation(summed_in(dtype, x, w), x, w)
+    assert name in (f"{dtype}-sums", "bfloat16-sums")
+
+
+TRANSFORMS: dict[int, tuple[list[list[float]], list[list[float]], list[list[float]]]] = {
+    2: (
+        [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
+        [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]],
+        [[1, 1, 1, 0], [0, 1, -1, -1]],
+    ),
+    4: (
+        [
+            [4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0],
+            [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1],
+        ],
+        [
+            [1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
+            [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1],
+        ],
+        [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
+    ),
+    6: (
+        [
+            [1, 0, -21 / 4, 0, 21 / 4, 0, -1, 0], [0, 1, 1, -17 / 4, -17 / 4, 1, 1, 0],
+            [0, -1, 1, 17 / 4, -17 / 4, -1, 1, 0], [0, 1 / 2, 1 / 4, -5 / 2, -5 / 4, 2, 1, 0],
+            [0, -1 / 2, 1 / 4, 5 / 2, -5 / 4, -2, 1, 0], [0, 2, 4, -5 / 2, -5, 1 / 2, 1, 0],
+            [0, -2, 4, 5 / 2, -5, -1 / 2, 1, 0], [0, -1, 0, 21 / 4, 0, -21 / 4, 0, 1],
+        ],
+        [
+            [1, 0, 0], [-2 / 9, -2 / 9, -2 / 9], [-2 / 9, 2 / 9, -2 / 9], [1 / 90, 1 / 45, 2 / 45],
+            [1 / 90, -1 / 45, 2 / 45], [32 / 45, 16 / 45, 8 / 45], [32 / 45, -16 / 45, 8 / 45],
+            [0, 0, 1],
+        ],
+        [
+            [1, 1, 1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 1 / 2, -1 / 2, 0],
+            [0, 1, 1, 4, 4, 1 / 4, 1 / 4, 0], [0, 1, -1, 8, -8, 1 / 8, -1 / 8, 0],
+            [0, 1, 1, 16, 16, 1 / 16, 1 / 16, 0], [0, 1, -1, 32, -32, 1 / 32, -1 / 32, 1],
+        ],
+    ),
+}  # fmt: skip
+"""Of F(m x m, 3 x 3): the transforms of the input, of the kernel and back."""
+
+
+def winograd(x: Array, w: Array, m: int) -> Array:
+    """Without padding; the output is made of whole tiles."""
+    dtype = x.dtype
+    B, G, A = (np.array(matrix, dtype) for matrix in TRANSFORMS[m])
+    tiles = [(i, j) for i in range(0, x.shape[2] - 2, m) for j in range(0, x.shape[3] - 2, m)]
+    output = np.zeros((len(x), len(w), x.shape[2] - 2, x.shape[3] - 2), dtype)
+    kernels = np.einsum("ai,kcij,bj->kcab", G, w, G)
+    for i, j in tiles:
+        tile = x[:, :, i : i + m + 2, j : j + m + 2]
+        spectrum = np.einsum("ai,ncij,bj->ncab", B, tile, B)
+        products = np.einsum("ncab,kcab->nkab", spectrum, kernels).astype(dtype)
+        output[:, :, i : i + m, j : j + m] = np.einsum("ia,nkab,jb->nkij", A, products, A)
+    return output
+
+
+@pytest.mark.parametrize("channels", [1, 3, 32])
+@pytest.mark.parametrize("m", [2, 4, 6])
+def test_winograd(m: int, channels: int) -> None:
+    x = RANDOM.standard_normal((2, channels, 26, 26)).astype(np.float32)
+    w = RANDOM.standard_normal((8, channels, 3, 3)).astype(np.float32)
+    exact = winograd(x.astype(np.float64), w.astype(np.float64), m)
+    assert np.abs(exact - conv(x.astype(np.float64), w.astype(np.float64))).max() < 1e-11
+    assert explanation(winograd(x, w, m), x, w) in ("", "winograd")
+
+
+def test_fourier_transforms() -> None:
+    x = RANDOM.standard_normal((2, 3, 40, 41)).astype(np.float32)
+    x[..., :20] *= 1e-3  # where the elementwise bound is small
+    w = RANDOM.standard_normal((4, 3, 9, 9)).astype(np.float32)
+    assert explanation(conv(x, w, backend="fft"), x, w) == "fft"
+
+
+FAULTS = {
+    "a thousandth of one item": lambda y: np.concatenate([y[:1] * np.float32(1.001), y[1:]]),
+    "an element": lambda y: np.where(np.arange(y.size).reshape(y.shape) == 77, y + 0.01, y),
+    "a tap": lambda y: conv(X, W * (np.arange(9).reshape(3, 3) != 4), padding=1),
+    "noise in one channel": lambda y: np.where(
+        np.arange(8)[:, None, None] == 3, y + 1e-3 * RANDOM.standard_normal(y.shape), y
+    ),
+    "noise at the border": lambda y: np.pad(
+        y[..., 1:-1, 1:-1], ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.01
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_mistakes_are_not_explained(name: str) -> None:
+    y = conv(X, W, padding=1)
+    report = verify(np.asarray(FAULTS[name](y), np.float32), X, W, padding=1)
+    assert report.verdict == "wrong"
+    assert report.explanation is None
+
+
+def test_too_few_elements_explain_nothing() -> None:
+    x, w = X[:1, :, :3, :3], W[:2]
+    y = conv(x, w)
+    report = verify(y + np.float32(0.02), x, w)
+    assert report.verdict == "wrong"
