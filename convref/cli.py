@@ -2,13 +2,14 @@
 
 import json
 import platform
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Timer
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,8 +19,9 @@ from rich.table import Table
 from convref import __version__
 from convref.backends import backend_name, backends, compiled, warmup
 from convref.checks import rank_of
+from convref.dialects import translate_config
 from convref.engine import reasons
-from convref.errors import ConvrefError, ShapeError, WordError
+from convref.errors import ConvrefError, FileError, ShapeError, WordError
 from convref.spec import ConvSpec
 from convref.threads import num_threads
 from convref.verify.cases import Case, corpus, read_case, reports
@@ -127,6 +129,33 @@ def shape(name: str, text: str) -> tuple[int, ...]:
     if not all(size.isdecimal() for size in sizes):
         raise ShapeError(f"`{name}` (={text!r}) is not a shape", "write sizes such as 1x64x56x56")
     return tuple(map(int, sizes))
+
+
+@app.command("translate")
+def translate_command(
+    config: Annotated[
+        Path, typer.Argument(help='A JSON file: {"class_name": ..., "config": {...}}; - for input.')
+    ],
+    source: Annotated[str, typer.Option("--from", help="torch, keras, brainpy or babilim.")],
+    to: Annotated[str, typer.Option("--to", help="The same.")],
+) -> None:
+    """Print a layer's configuration in another framework's words.
+
+    Exit code 2 where the other framework has no such layer; the message says what would do.
+    """
+    with exit_codes():
+        print(json.dumps(translate_config(read_json(config), source, to), indent=2))
+
+
+def read_json(path: Path) -> Any:
+    """What a file, or the standard input, holds; raise FileError."""
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        return json.loads(text)
+    except OSError as error:
+        raise FileError(f"{path} can't be read: {error.strerror}", "check the path") from None
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path} is not JSON: {error}", "check its commas and quotes") from None
 
 
 @app.command("warmup")
