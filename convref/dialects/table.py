@@ -61,7 +61,7 @@ IDEAS = (
     ),
     Idea(
         "padding_mode", "padding_mode", "", "", "", "", "",
-        "\"replicate\" and \"reflect\" reach as far as asked in convref, not in PyTorch",
+        "\"reflect\" and \"circular\" reach as far as asked in convref, not in PyTorch",
     ),
     Idea(
         "layout", "", "data_format", "dimension_numbers", "", "", "",
