@@ -1,9 +1,9 @@
 """The choice of back end: by argument, by context, by environment, or the default.
 
-Three of them are interchangeable: they take every dtype and every number, sum integers exactly, and
-take NaN and infinity just where the windows do. `fft` is not one of those: an error, or a NaN, in
-one number spreads over all outputs. So it computes only where it is named, and refuses what it
-would spoil.
+Four of them are interchangeable: they take every dtype and every number, sum integers exactly, and
+take NaN and infinity just where the windows do. `exact` is the one that makes no error but a last
+rounding. `fft` is not one of the four: an error, or a NaN, in one number spreads over all outputs.
+So it computes only where it is named, and refuses what it would spoil.
 """
 
 import os
@@ -24,6 +24,7 @@ from convref.geometry import Geometry
 
 MODULES = {
     "naive": "convref.kernels.naive",
+    "exact": "convref.kernels.exact",
     "numpy": "convref.kernels.im2col",
     "numba": "convref.kernels.jit",
     "fft": "convref.kernels.fft",
@@ -51,7 +52,7 @@ def backends() -> tuple[str, ...]:
     The last is the default. Besides them there is "fft", for large kernels.
 
     >>> backends()
-    ('naive', 'numpy', 'numba')
+    ('naive', 'exact', 'numpy', 'numba')
     """
     missing = () if _has_numba() else ("numba",)
     return tuple(name for name in MODULES if name not in OPT_IN + missing)
@@ -103,8 +104,8 @@ def kernels(
     where it can't.
     """
     chosen = backend_name(name)
-    if chosen == "numba" and total in WIDE:
-        raise DtypeError(f"the back end 'numba' can't sum in {total}", "use 'numpy'")
+    if chosen in ("numba", "exact") and total in WIDE:
+        raise DtypeError(f"the back end {chosen!r} can't sum in {total}", "use 'numpy'")
     if chosen == "fft":
         _check_spectra(total, result or total, operands)
     return _load(chosen)

@@ -1,12 +1,16 @@
 """The command line (extra `cli`): thin, every answer comes from the package."""
 
 import json
+import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from secrets import randbelow
+from tempfile import TemporaryDirectory
 from threading import Timer
 from time import monotonic
 from typing import Annotated, Any
@@ -23,9 +27,14 @@ from convref.dialects import translate_config
 from convref.engine import reasons
 from convref.errors import ConvrefError, FileError, ShapeError, WordError
 from convref.spec import ConvSpec
+from convref.testing.peers import PACKAGES
+from convref.testing.sweep import sweep
 from convref.threads import num_threads
 from convref.verify.cases import Case, corpus, read_case, reports
-from convref.verify.summary import Line, as_values, is_ok, summarise
+from convref.verify.html import as_html
+from convref.verify.junit import as_junit
+from convref.verify.summary import Judged, Line, as_values, is_ok, summarise
+from convref.weights import replacing
 
 EXAMPLE = """write '{"stride": 2}'"""
 PROGRESS_AFTER = 1.0
@@ -51,26 +60,65 @@ def verify_command(
     ] = None,
     as_json: AsJson = False,
     each: Annotated[bool, typer.Option("--each", help="One line for each output.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write the reports as JUnit XML.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the reports as an HTML page.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help=f"Run drawn cases in a framework: {', '.join(PACKAGES)}.")
+    ] = None,
+    cases: Annotated[int, typer.Option(help="With --against: how many.")] = 500,
+    seed: Annotated[int | None, typer.Option(help="With --against: as an earlier run had.")] = None,
 ) -> None:
     """Judge the outputs in FILE; without one, the frameworks' outputs that come with convref.
 
     Exit code 0: all are legitimate. 1: one is wrong. 2: the file can't be used.
     """
     with exit_codes():
-        cases = [read_case(file)] if file else list(corpus())
-        judged = [(case, name, report) for case in watched(cases) for name, report in reports(case)]
+        if against:
+            if file:
+                raise WordError("a FILE and --against are two sources of outputs", "give one")
+            facts, judged = swept(against, cases, seed)
+        else:
+            stored = [read_case(file)] if file else list(corpus())
+            facts, judged = {}, [(c, name, r) for c in watched(stored) for name, r in reports(c)]
         lines = summarise(judged, each=each or file is not None)
+        if junit:
+            write(junit, as_junit(judged))
+        if html:
+            write(html, as_html(judged, facts))
         if as_json:
-            print(json.dumps(as_values(judged), allow_nan=False))
+            print(json.dumps({**facts, **as_values(judged)}, allow_nan=False))
         else:
             output.print(table(lines))
             output.print(closing(lines))
-            for _, name, report in judged:
-                for diagnosis in report.diagnosis:
-                    text = f"{name}: {diagnosis.text}"
-                    output.print(text, highlight=False, markup=False, soft_wrap=True)
+            say(*(f"{name}: {d.text}" for _, name, report in judged for d in report.diagnosis))
+            say(*(f"{name}: {value}" for name, value in facts.items()))
         if not is_ok(lines):
             raise typer.Exit(1)
+
+
+def say(*lines: str) -> None:
+    """Print lines as they are."""
+    for line in lines:
+        output.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def swept(against: str, cases: int, seed: int | None) -> tuple[dict[str, object], list[Judged]]:
+    """The facts of a sweep, and its reports."""
+    chosen = randbelow(2**32) if seed is None else seed
+    with TemporaryDirectory() as folder, progress("judging", cases) as advance:
+        # Hypothesis keeps notes in the folder it is started in, if it is told no other.
+        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", folder)
+        found = sweep(against, cases, chosen, advance)
+    return found.as_dict(), list(found.judged)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a report: whole or not at all."""
+    try:
+        with replacing(path) as file:
+            file.write(text.encode("utf-8", "replace"))
+    except OSError as error:
+        raise FileError(f"{path} can't be written: {error}", "check its folder") from error
 
 
 @app.command()
@@ -181,23 +229,29 @@ def exit_codes() -> Iterator[None]:
 
 
 def watched(cases: list[Case]) -> Iterator[Case]:
-    """The cases one by one, with a progress bar once that takes longer than a moment."""
-    columns = SpinnerColumn(), TextColumn("judging"), BarColumn(), MofNCompleteColumn()
-    shown = messages.is_terminal
-    progress = Progress(*columns, console=messages, transient=True, disable=not shown)
-    task = progress.add_task("judging", total=len(cases))
-    appear = Timer(PROGRESS_AFTER, progress.start)
+    """The cases one by one, with a progress bar."""
+    with progress("judging", len(cases)) as advance:
+        for case in cases:
+            yield case
+            advance()
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar that appears once it takes longer than a moment; call to advance it."""
+    columns = SpinnerColumn(), TextColumn(what), BarColumn(), MofNCompleteColumn()
+    bar = Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal)
+    task = bar.add_task(what, total=total)
+    appear = Timer(PROGRESS_AFTER, bar.start)
     appear.daemon = True
     appear.start()
     try:
-        for case in cases:
-            yield case
-            progress.advance(task)
+        yield partial(bar.advance, task)
     finally:
         appear.cancel()
         appear.join()
-        if progress.live.is_started:
-            progress.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def table(lines: Iterable[Line]) -> Table:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from convref.backends import explained, kernels
+from convref.backends import Kernels, backend_name, explained, kernels
 from convref.checks import (
     check_bias,
     check_channels,
@@ -39,6 +39,8 @@ class Options(NamedTuple):
     out: Array | None = None
     backend: str | None = None
     threads: int | None = None
+    form: str | None = None
+    """The format that `exact` rounds to, by its name, where that is narrower than the result's."""
 
 
 def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Options) -> Array:
@@ -55,7 +57,9 @@ def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Opt
     y = fold(target, spec)
     with using_threads(options.threads), np.errstate(all="ignore"):
         x, w = fold(contiguous(x, total), spec), fold_w(w, spec, total)
-        kernels(options.backend, total, dtype, x=x, w=w).forward(x, w, y, geometry)
+        run = kernels(options.backend, total, dtype, x=x, w=w)
+        run, bias = rounding(run, options.form, dtype, bias)
+        run.forward(x, w, y, geometry)
         add_bias(y, bias)
         return restore(target, result)
 
@@ -88,7 +92,9 @@ def input_grad(
     with using_threads(options.threads), np.errstate(all="ignore"):
         y, w = fold(contiguous(dy, total), spec), fold_w(w, spec, total)
         operands = {name: y, "w": w}
-        kernels(options.backend, total, dtype, **operands).input_grad(x, w, y, geometry)
+        run = kernels(options.backend, total, dtype, **operands)
+        run, bias = rounding(run, options.form, dtype, bias)
+        run.input_grad(x, w, y, geometry)
         add_bias(x, bias)
         return restore(target, result)
 
@@ -117,7 +123,9 @@ def weight_grad(
     with using_threads(options.threads), np.errstate(all="ignore"):
         x, y = fold(contiguous(x, total), spec), fold(contiguous(dy, total), spec)
         w = fold_w(target, spec, total)
-        kernels(options.backend, total, dtype, x=x, dy=y).weight_grad(x, w, y, geometry)
+        run = kernels(options.backend, total, dtype, x=x, dy=y)
+        run, _ = rounding(run, options.form, dtype, None)
+        run.weight_grad(x, w, y, geometry)
         return restore(target, result)
 
 
@@ -125,6 +133,11 @@ def bias_grad(dy: Array, spec: ConvSpec, options: Options) -> Array:
     """``db (K,)``: the sum of ``dy (..., K, *output)`` over batch and positions."""
     sizes("dy", dy.shape, spec)
     total = accumulator(dy.dtype, options.accumulate)
+    if backend_name(options.backend) == "exact":  # a bias is a weight that sees ones
+        y = fold(contiguous(dy, dy.dtype), spec)
+        N, G, filters, P = y.shape
+        y, ones = y.reshape(N, G * filters, P), np.ones((N, G, P), dy.dtype)
+        return weight_grad(ones, y, (1,), ConvSpec.of(1, groups=G), options).reshape(-1)
     # A contiguous copy, so that the order of summation does not depend on the layout of dy.
     rows = np.ascontiguousarray(fold(contiguous(dy, total), spec))
     with np.errstate(all="ignore"):
@@ -220,6 +233,18 @@ def restore(target: Array, result: Array) -> Array:
     if target is not result:
         result[...] = target
     return result
+
+
+def rounding(
+    run: Kernels, form: str | None, dtype: np.dtype[Any], bias: Array | None
+) -> tuple[Kernels, Array | None]:
+    """Kernels for a result of this dtype, and the bias that they leave to be added.
+
+    `exact` has the bias among the terms that it rounds once, and rounds to the result's format what
+    it fills an array of the wider dtype of sums with.
+    """
+    once = getattr(run, "Rounding", None)
+    return (run, bias) if once is None else (once(form or dtype.name, bias), None)
 
 
 def add_bias(y: Array, bias: Array | None) -> None:

@@ -254,6 +254,16 @@ def _sum_by_source(canvas: NDArray[Any], axis: Axis, number: int, mode: str) -> 
 @lru_cache(maxsize=128)
 def bind(spec: ConvSpec, input_size: tuple[int, ...], kernel_size: tuple[int, ...]) -> Geometry:
     """Resolve the padding of a spec for these sizes; raise ShapeError for an empty output."""
+    axes = resolved(spec, input_size, kernel_size)
+    for number, axis in enumerate(axes):
+        _check_axis(axis, number, spec.padding_mode)
+    return Geometry(axes, spec.groups, spec.padding_mode)
+
+
+def resolved(
+    spec: ConvSpec, input_size: Sequence[int], kernel_size: Sequence[int]
+) -> tuple[Axis, ...]:
+    """The axes for these sizes, of which some may have no output position, or fewer than none."""
     axes = []
     for number, (size, kernel) in enumerate(zip(input_size, kernel_size, strict=True)):
         stride, dilation = spec.stride[number], spec.dilation[number]
@@ -261,10 +271,8 @@ def bind(spec: ConvSpec, input_size: tuple[int, ...], kernel_size: tuple[int, ..
         lo, hi = paddings.resolve(
             spec.padding, number, spread(size, step), spread(kernel, dilation), stride
         )
-        axis = Axis(size, kernel, stride, dilation, step, lo, hi)
-        _check_axis(axis, number, spec.padding_mode)
-        axes.append(axis)
-    return Geometry(tuple(axes), spec.groups, spec.padding_mode)
+        axes.append(Axis(size, kernel, stride, dilation, step, lo, hi))
+    return tuple(axes)
 
 
 def _check_axis(axis: Axis, number: int, padding_mode: str) -> None:

@@ -13,7 +13,7 @@ import convref
 from convref import MissingExtraError, WordError
 from convref.kernels import fft, im2col, naive
 
-KNOWN = "use one of 'naive', 'numpy', 'numba', 'fft'"
+KNOWN = "use one of 'naive', 'exact', 'numpy', 'numba', 'fft'"
 choice = import_module("convref.backends")  # as an attribute of convref, the function hides it
 
 
@@ -86,7 +86,7 @@ def test_modules() -> None:
 
 def test_without_numba(monkeypatch: pytest.MonkeyPatch, no_environment: None) -> None:
     monkeypatch.setattr(choice, "_has_numba", lambda: False)
-    assert convref.backends() == ("naive", "numpy")
+    assert convref.backends() == ("naive", "exact", "numpy")
     assert choice.backend_name() == "numpy"
     message = (
         "conv: `backend` (='numba') needs the package numba, which is not installed; "

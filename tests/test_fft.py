@@ -42,7 +42,7 @@ Array = np.ndarray[Any, Any]
 UNITS = 4
 SEEDS = st.integers(0, 2**32 - 1)
 SINGLE = np.dtype(np.float32)
-OTHERS = "use one of 'naive', 'numpy', 'numba'"
+OTHERS = "use one of 'naive', 'exact', 'numpy', 'numba'"
 
 
 @pytest.fixture(params=["cheapest", "finest"], scope="module")

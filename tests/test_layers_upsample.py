@@ -105,6 +105,41 @@ def test_the_gradient_is_exactly_the_transpose(
     np.testing.assert_array_equal(layer(x), expected)
 
 
+KERNELS = ["cubic", "lanczos3", "lanczos5"]
+
+
+@pytest.mark.parametrize("corners", [False, True])
+@pytest.mark.parametrize("mode", KERNELS)
+@pytest.mark.parametrize(("size", "scale"), [(1, 3), (2, 2), (7, 3), (12, 4)])
+def test_kernels_of_more_neighbours(
+    mode: str, corners: bool, size: int, scale: int, rng: np.random.Generator
+) -> None:
+    """They keep constants; an output that lies on a position is that; they have a transpose."""
+    layer = Upsample1d(scale, mode=mode, align_corners=corners)
+    y = layer(np.full((1, size), 3.0))
+    np.testing.assert_allclose(y, 3, rtol=1e-14)
+    x = rng.standard_normal((2, 3, size))
+    y, dy = layer(x), rng.standard_normal((2, 3, size * scale))
+    assert np.sum(dy * y) == pytest.approx(np.sum(layer.backward(dy) * x), abs=1e-12)
+    if scale == 3 and not corners:
+        np.testing.assert_allclose(y[..., 1::3], x, atol=1e-15)
+    assert Upsample1d(1, mode=mode)(x) == pytest.approx(x, abs=1e-15)
+
+
+def test_known_weights_of_kernels() -> None:
+    """Keys's at 1/4, away from edges, and near one, where it shares the weight of what lacks."""
+    weights = np.array([-9, 111, 29, -3]) / 128
+    y = Upsample1d(2, mode="cubic")(np.eye(8))
+    np.testing.assert_allclose(y[2:6, 7], weights, atol=1e-15)
+    np.testing.assert_allclose(y[:3, 1], weights[1:] / weights[1:].sum(), atol=1e-15)
+    distance = abs(0.25 - np.arange(-2, 4))
+    weights = np.sinc(distance) * np.sinc(distance / 3)
+    y = Upsample1d(2, mode="lanczos3")(np.eye(8))
+    np.testing.assert_allclose(y[1:7, 7], weights / weights.sum(), atol=1e-15)
+    ramp = Upsample1d(4, mode="cubic")(np.arange(9.0)[None])
+    np.testing.assert_allclose(ramp[0, 8:-8], np.arange(8, 28) / 4 - 0.375, rtol=1e-14)
+
+
 def test_ranks_and_synonyms() -> None:
     x = np.arange(27.0).reshape(1, 1, 3, 3, 3)
     for rank, (kind, mode) in enumerate(
@@ -196,11 +231,13 @@ REFUSED = {
     ),
     "the name for another rank": (
         lambda: Upsample1d(2, mode="bilinear"),
-        "Upsample1d: `mode` (='bilinear') is unknown; use one of 'nearest', 'linear'",
+        "Upsample1d: `mode` (='bilinear') is unknown; use one of 'nearest', 'linear', "
+        "'cubic', 'lanczos3', 'lanczos5'",
     ),
     "no string": (
         lambda: Upsample1d(2, mode=None),
-        "Upsample1d: `mode` (=None) is unknown; use one of 'nearest', 'linear'",
+        "Upsample1d: `mode` (=None) is unknown; use one of 'nearest', 'linear', "
+        "'cubic', 'lanczos3', 'lanczos5'",
     ),
     "corners of the nearest": (
         lambda: Upsample1d(2, align_corners=True),

@@ -66,7 +66,7 @@ def made_of(config: Mapping[str, Any], source: str) -> Layer:
     if not isinstance(words, Mapping):
         raise FileError(f"`config` (={words!r}) is not an object", f"such as {example}")
     try:
-        return cast(Layer, kind(**words))
+        return kind(**words)
     except TypeError as error:  # of words that the class doesn't have
         raise WordError(f"{source} can't make this {name}: {error}", "check `config`") from None
 

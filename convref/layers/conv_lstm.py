@@ -370,7 +370,7 @@ class ConvLSTM(Weighted):
         times = range(len(self.steps))
         late: list[Any] = [0] * (len(times) - 1)
         received = np.moveaxis(dy, self.time_axis, 0) if self.return_sequences else [*late, dy]
-        dh = dcell = np.zeros_like(self.hidden[0])
+        dh, dcell = self.last_gradient()
         size = engine.sizes("h", dh.shape, self.spec)[2]
         dsums = []
         for time in reversed(times):
@@ -379,6 +379,11 @@ class ConvLSTM(Weighted):
             dsums.append(dz)
             dh = of_state.input_grad(dz, self.recurrent.value, size)
         return np.stack(dsums[::-1])
+
+    def last_gradient(self) -> tuple[Array, Array]:
+        """What reaches the last h and cell besides dy: zeros, as nothing else comes out."""
+        zeros = np.zeros_like(self.hidden[0])
+        return zeros, zeros
 
     # Sizes
 

@@ -1,12 +1,13 @@
 """Upsampling: more positions, between those that there are.
 
 Along each axis it is a sparse matrix: an output position is the weighted sum of one input position
-or two. Its transpose, which takes gradients back, is a sparse matrix too: an input position is in
+or a few. Its transpose, which takes gradients back, is a sparse matrix too: an input position is in
 few output positions. Both are kept as tables of one form and applied by one function.
 """
 
+from collections.abc import Callable
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -27,6 +28,29 @@ Columns = NDArray[np.int64]
 Weights = NDArray[np.float64]
 SYNONYMS = {2: "bilinear", 3: "trilinear"}
 """Names of "linear" along all of so many axes."""
+Mode = Literal["nearest", "linear", "cubic", "lanczos3", "lanczos5"]
+
+
+def cubic(x: Weights) -> Weights:
+    """The kernel of Keys, "Cubic convolution interpolation for digital image processing", 1981.
+
+    Its slope parameter is -1/2, as Keras, TensorFlow and Pillow have it; PyTorch's is -3/4.
+    """
+    near = (1.5 * x - 2.5) * x * x + 1
+    return np.where(x < 1, near, ((-0.5 * x + 2.5) * x - 4) * x + 2)
+
+
+def lanczos(radius: int, x: Weights) -> Weights:
+    """``sinc(x) * sinc(x / radius)``."""
+    return np.sinc(x) * np.sinc(x / radius)
+
+
+KERNELS: dict[str, tuple[int, Callable[[Weights], Weights]]] = {
+    "cubic": (2, cubic),
+    "lanczos3": (3, partial(lanczos, 3)),
+    "lanczos5": (5, partial(lanczos, 5)),
+}
+"""How far each mode reaches, and the weight of a position at a distance from 0 to that."""
 
 
 class Upsample(Layer):
@@ -40,9 +64,11 @@ class Upsample(Layer):
         i = o * (input - 1) / (output - 1)
 
     of the input, is interpolated between its two neighbours there, one axis after the other, and is
-    that of the edge beyond the edge. The first has cells of equal width that cover the same
-    extent, as Keras and TensorFlow have it; with the second, the centres of the outermost cells
-    coincide. PyTorch has both. Integers are interpolated in float64.
+    that of the edge beyond the edge. The first has cells of equal width that cover the same extent,
+    as Keras and TensorFlow have it; with the second, the centres of the outermost cells coincide.
+    PyTorch has both. "cubic", "lanczos3" and "lanczos5" take two, three or five neighbours on each
+    side, and where some lie beyond the edge, the others share their weight. Integers are
+    interpolated in float64.
 
     Raises WordError for a word that is unknown or out of range, ShapeError for an input that does
     not fit.
@@ -75,7 +101,7 @@ class Upsample(Layer):
             self.scale_factor = per_axis("scale_factor", scale_factor, self.rank, minimum=1)
         rank = len(self.scale_factor)
         synonym = isinstance(mode, str) and mode.lower() == SYNONYMS.get(rank)
-        self.mode = "linear" if synonym else one_of("mode", mode, Literal["nearest", "linear"])
+        self.mode = "linear" if synonym else one_of("mode", mode, Mode)
         if align_corners and self.mode == "nearest":
             raise WordError(
                 "`align_corners` (=True) is for interpolation, and `mode` is 'nearest'",
@@ -85,7 +111,7 @@ class Upsample(Layer):
         self.spec = ConvSpec.of(rank, layout=layout)
 
     def forward(self, x: Array) -> Array:
-        x = divisible(x) if self.mode == "linear" else x
+        x = x if self.mode == "nearest" else divisible(x)
         self.shape, dtype = x.shape, x.dtype.newbyteorder("=")
         shape = self.output_shape(x.shape)
         total = dtype if self.mode == "nearest" else accumulator(dtype, None)
@@ -120,7 +146,8 @@ class Upsample(Layer):
         return engine.shape_of(lead, channels, output, self.spec)
 
     def field(self, field: Field) -> Field:
-        between = [2 if self.mode == "linear" and scale > 1 else 1 for scale in self.scale_factor]
+        reach = {"nearest": 1, "linear": 2}.get(self.mode) or 2 * KERNELS[self.mode][0]
+        between = [reach if scale > 1 else 1 for scale in self.scale_factor]
         return field.through(between, [Fraction(1, scale) for scale in self.scale_factor])
 
 
@@ -159,11 +186,24 @@ def matrices(size: int, scale: int, mode: str, align_corners: bool) -> tuple[Tab
     above, below = 2 * o + 1 - scale, 2 * scale
     if align_corners:
         above, below = o * (size - 1), max(1, size * scale - 1)
+    if mode in KERNELS:
+        columns, weights = kernel_weights(size, above / below, *KERNELS[mode])
+        return Table(columns, weights), transpose(columns, weights, size)
     above = above.clip(0, (size - 1) * below)
     i, rest = above // below, above % below
     columns = np.stack([i, i + (rest > 0)])
     weights = np.stack([(below - rest) / below, rest / below])
     return Table(columns, weights), transpose(columns, weights, size)
+
+
+def kernel_weights(
+    size: int, i: Weights, radius: int, kernel: Callable[[Weights], Weights]
+) -> tuple[Columns, Weights]:
+    """What the neighbours of each i count for; those beyond the edge have a weight of 0."""
+    columns = np.floor(i).astype(np.int64) + np.arange(1 - radius, radius + 1)[:, None]
+    inside = (columns >= 0) & (columns < size)
+    weights = np.where(inside, kernel(np.abs(i - columns)), 0)
+    return columns.clip(0, size - 1), weights / np.sum(weights, 0)
 
 
 def transpose(columns: Columns, weights: Weights, rows: int) -> Table:

@@ -164,6 +164,12 @@ def opened(file: IO[bytes], name: str) -> Iterator[Any]:
 
 def reports(case: Case) -> Iterator[tuple[str, Report]]:
     """Judge each output of a case: its name, and the report on it."""
+    for name, problem in problems(case):
+        yield name, report_on(problem, case.arrays[name], case.formats[name], case.accumulate)
+
+
+def problems(case: Case) -> Iterator[tuple[str, Problem]]:
+    """What each output of a case should be: its name, and the problem that it solves."""
     forward = case.kind == "forward"
     operands = {
         "y": (case.kind, "x", "w"),
@@ -177,5 +183,4 @@ def reports(case: Case) -> Iterator[tuple[str, Report]]:
     for name, (kind, x, w) in operands.items():
         if name in a:
             bias = a.get("bias") if name == "y" else None
-            problem = Problem(kind, a[name].shape, a[x], a[w], bias, case.words)
-            yield name, report_on(problem, a[name], case.formats[name], case.accumulate)
+            yield name, Problem(kind, a[name].shape, a[x], a[w], bias, case.words)

@@ -1,5 +1,7 @@
 """What an output should be: the same operator, in a wider format."""
 
+from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -8,9 +10,11 @@ from numpy.typing import NDArray
 
 from convref import engine
 from convref.checks import rank_of
+from convref.dtypes import WIDE
 from convref.engine import Options
 from convref.errors import WordError
 from convref.functional import conv, conv_input_grad, conv_transpose, conv_weight_grad
+from convref.kernels.exact.digits import FORMS
 from convref.spec import ConvSpec, Words
 from convref.verify.bounds import gamma
 
@@ -28,6 +32,8 @@ class Reference(NamedTuple):
     """The same sum over absolute values, the bias among them."""
     terms: int
     """How many numbers each element sums, at most."""
+    rounded: Callable[[str], Array | None] | None = None
+    """Gives the true values, correctly rounded to a format, which is dearer; None if it can't."""
 
     @property
     def uncertainty(self) -> NDArray[np.float64]:
@@ -55,7 +61,7 @@ def reference(
     value = compute(kind, shape, spec, words, *map(widened, operands))
     magnitude = compute(kind, shape, spec, words, *map(absolute, operands))
     terms = number_of_terms(kind, shape, x, w, spec) + (bias is not None)
-    return Reference(value, magnitude, terms)
+    return Reference(value, magnitude, terms, partial(rounded, kind, shape, spec, operands))
 
 
 def compute(
@@ -68,10 +74,34 @@ def compute(
         return engine.bias_grad(x, spec, Options())
     if kind == "forward":
         return conv(x, w, *bias, backend="numpy", **words)
-    sizes = shape[-spec.rank - 1 : -1] if spec.layout == "channels_last" else shape[-spec.rank :]
+    sizes = spatial(shape, spec)
     if kind == "input_grad":
         return conv_input_grad(x, w, sizes, backend="numpy", **words)
     return conv_transpose(x, w, *bias, output_size=sizes, backend="numpy", **words)  # type: ignore[misc]
+
+
+def rounded(
+    kind: str, shape: Shape, spec: ConvSpec, operands: tuple[Array, ...], dtype: str
+) -> Array | None:
+    """The same, correctly rounded by the back end `exact` to a format; None for other dtypes."""
+    if dtype not in FORMS or any(array.dtype in WIDE for array in operands):
+        return None
+    x, w, *rest = (
+        array.astype(np.complex128 if array.dtype.kind == "c" else np.float64) for array in operands
+    )
+    bias, options = (rest[0] if rest else None), Options(backend="exact", form=dtype)
+    if kind == "weight_grad":
+        return engine.weight_grad(x, w, shape[2:], spec, options)
+    if kind == "bias_grad":
+        return engine.bias_grad(x, spec, options)
+    if kind == "forward":
+        return engine.forward(x, w, bias, spec, options)
+    return engine.input_grad(x, w, bias, spatial(shape, spec), spec, options)
+
+
+def spatial(shape: Shape, spec: ConvSpec) -> Shape:
+    """The spatial sizes of an output of this shape."""
+    return shape[-spec.rank - 1 : -1] if spec.layout == "channels_last" else shape[-spec.rank :]
 
 
 def number_of_terms(kind: str, shape: Shape, x: Array, w: Array, spec: ConvSpec) -> int:

@@ -4,7 +4,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 from convref.verify.cases import Case
+from convref.verify.diagnosis.problem import Problem
 from convref.verify.report import VERDICTS, Report, plain
 
 Judged = tuple[Case, str, Report]
@@ -62,3 +65,30 @@ def as_values(judged: Iterable[Judged]) -> dict[str, Any]:
         entry["outputs"][name] = report.as_dict()
     summary = [plain(asdict(line)) for line in lines]
     return {"ok": is_ok(lines), "summary": summary, "cases": list(cases.values())}
+
+
+def worst_element(report: Report, problem: Problem, output: NDArray[Any]) -> str:
+    """What the element holds that uses most of the bound; nothing where shapes differ."""
+    true = problem.value()
+    if not report.worst or true.shape != output.shape:
+        return ""
+    index = ", ".join(map(str, report.worst))
+    return f"[{index}] is {output[report.worst]}, and should be {true[report.worst]}"
+
+
+def figures(report: Report) -> list[tuple[str, str]]:
+    """What a report says in numbers and words, each with a name, as people read it."""
+    statistics = report.statistics
+    explained = report.explanation
+    return [
+        ("verdict", report.verdict),
+        *([("explanation", f"{explained.name}: {explained.text}")] if explained else []),
+        ("bound used, largest", f"{report.bound_used:.3g}"),
+        ("bound used, median", f"{statistics.median_bound_used:.3g}"),
+        ("units in the last place", f"{report.ulp:.3g}"),
+        ("bias of the error", f"{statistics.bias:.3g} of its bound"),
+        ("variance of the error", f"{statistics.variance:.3g}"),
+        ("allclose needs", f"rtol={statistics.rtol:.3g}, atol={statistics.atol:.3g}"),
+        ("elements", f"{report.elements}, each a sum of at most {report.terms} terms"),
+        ("formats", f"stored in {report.dtype}, summed in {report.accumulate}"),
+    ]

@@ -50,7 +50,7 @@ class Problem:
         if not self.after:
             return true
         magnitude = np.abs(self._changed(true.magnitude)).astype(np.float64)
-        return true._replace(value=self._changed(true.value), magnitude=magnitude)
+        return Reference(self._changed(true.value), magnitude, true.terms)
 
     def _changed(self, result: Array) -> Array:
         for change in self.after:
