@@ -25,8 +25,8 @@ Shape = tuple[int, ...]
 Operator = Callable[[Arithmetic, Array, Array, Array, Geometry], None]
 """Fills its third array from the other two."""
 
-BLOCK = 2**20
-"""Numbers in a block of columns, about."""
+BLOCK = 2**23
+"""Numbers in all digits of a block of columns, about."""
 
 
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -70,7 +70,7 @@ class Rounding(NamedTuple):
             self.weight_grad(parts(x, 0), both, dy, geometry)
             w.real, w.imag = np.split(both, 2, axis=1)
             return
-        terms = min(len(geometry.origins), block_length(w.shape))
+        terms = min(len(geometry.origins), block_length(w.shape, 1))
         self.fill(w, times_rows, y, x, terms, geometry)
 
     def input_grad(self, x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -119,7 +119,7 @@ def times_columns(sums: Arithmetic, w: Array, x: Array, y: Array, geometry: Geom
     weights = sums.left(matrix(w))
     for sample, result in zip(x, y, strict=True):
         canvas = sums.right(geometry.canvas(sample))
-        for block in blocks(geometry, w.shape):
+        for block in blocks(geometry, w.shape, sums.count):
             seen = columns(canvas, geometry, block)
             result[..., block] = sums.value(sums.product(weights, seen))
 
@@ -129,7 +129,7 @@ def times_rows(sums: Arithmetic, y: Array, x: Array, w: Array, geometry: Geometr
     total = sums.zeros(matrix(w).shape)
     for sample, dy in zip(x, y, strict=True):
         canvas = sums.right(geometry.canvas(sample))
-        for block in blocks(geometry, w.shape):
+        for block in blocks(geometry, w.shape, sums.count):
             seen = columns(canvas, geometry, block)
             across = {place: digit.swapaxes(-1, -2) for place, digit in seen.items()}
             total += sums.product(sums.left(dy[..., block]), across)
@@ -142,7 +142,7 @@ def scattered(sums: Arithmetic, w: Array, y: Array, x: Array, geometry: Geometry
     weights = sums.left(matrix(w).swapaxes(-1, -2))
     for dy, result in zip(y, x, strict=True):
         canvas = sums.zeros((*w.shape[::2], prod(geometry.canvas_size)))
-        for block in blocks(geometry, w.shape):
+        for block in blocks(geometry, w.shape, sums.count):
             cols = sums.product(weights, sums.right(dy[..., block]))
             by_tap = cols.reshape(*canvas.shape[:-1], len(geometry.taps), cols.shape[-1])
             for t, tap in enumerate(geometry.taps):
@@ -166,14 +166,14 @@ def columns(canvas: Digits, geometry: Geometry, block: slice) -> Digits:
     }
 
 
-def block_length(weights: Shape) -> int:
-    """How many positions a block has, for weights ``(G, K/G, C/G, T)``."""
-    return max(1, BLOCK // (weights[0] * prod(weights[2:])))
+def block_length(weights: Shape, count: int) -> int:
+    """How many positions a block has, for weights ``(G, K/G, C/G, T)`` and so many digits."""
+    return max(1, BLOCK // (count * weights[0] * prod(weights[2:])))
 
 
-def blocks(geometry: Geometry, weights: Shape) -> Iterator[slice]:
+def blocks(geometry: Geometry, weights: Shape, count: int) -> Iterator[slice]:
     """The positions, block by block."""
-    length = block_length(weights)
+    length = block_length(weights, count)
     for start in range(0, len(geometry.origins), length):
         yield slice(start, start + length)
 

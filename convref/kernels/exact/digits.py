@@ -7,8 +7,8 @@ An operand is cut into digits, integers below ``2**bits``, each an array of its 
 A matrix product is linear in both, so it is the sum of the products of all pairs of digits. One of
 those sums n products below ``4**bits``. With ``n * 4**bits <= 2**53`` every partial sum is an
 integer that float64 holds, so a plain matrix product in float64 makes no error, in whatever order,
-fused or not. Those of equal ``i + j`` are added in int64 and carried, like the digits of any number,
-and the number is rounded to nearest, ties to even, by its bits. Subnormals, overflow and
+fused or not. Those of equal ``i + j`` are added in int64 and carried, like the digits of any
+number, and the number is rounded to nearest, ties to even, by its bits. Subnormals, overflow and
 cancellation need no case of their own, and no rounding is left in doubt.
 
 Products without error, by digits: K. Ozaki, T. Ogita, S. Oishi, S. M. Rump, "Error-free
