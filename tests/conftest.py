@@ -1,6 +1,7 @@
 """Settings of the whole suite: Hypothesis profiles, the seed, the back ends.
 
-Every run draws the same examples. `--hypothesis-profile=thorough` draws many more of them.
+Every run draws the same examples. `--hypothesis-profile=thorough` draws many more of them, and
+`--hypothesis-profile=brief` fewer, for frameworks that compile anew for every shape.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ SEED = 1603_07285
 settings.register_profile(
     "quick", derandomize=True, database=None, deadline=None, max_examples=50, print_blob=True
 )
+settings.register_profile("brief", settings.get_profile("quick"), max_examples=10)
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=2000)
 settings.load_profile("quick")
 

@@ -221,7 +221,7 @@ def test_batch_sizes(name: str) -> None:
         {"batch_size": 5},
     ):  # fmt: skip
         layer = FAMILIES[name](**words)
-        with pytest.raises(ShapeError, match="was made for batches of 5"):
+        with pytest.raises(ShapeError, match="not the batch of 5"):
             layer(x)
         layer(np.ones((5, *x.shape[1:])))
     assert FAMILIES[name](batch_input_shape=(None, 9, 9))(x).shape[0] == 2
@@ -576,6 +576,14 @@ def test_interpolated_integers_are_rounded() -> None:
     assert cubic.ravel().tolist() == [0, 0, 0, 52, 203, 255, 255, 255]
 
 
+def test_penalties_on_what_is_only_moved(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 4, 3))
+    layer = keras.UpSampling1D(3, activity_regularizer=L2(0.5), dtype="float64")
+    y = layer(x)
+    assert layer.losses == [pytest.approx(0.5 * np.sum(y * y) / 2)]
+    np.testing.assert_allclose(layer.backward(np.zeros_like(y)), 3 * x / 2, rtol=1e-14)
+
+
 # Models
 
 
@@ -658,7 +666,7 @@ def test_trainable_models() -> None:
 def test_a_fixed_batch() -> None:
     model = keras.Sequential([keras.Input((9, 4), batch_size=3), keras.Conv1D(2, 3)])
     assert model.compute_output_shape(model.input_shape) == (3, 7, 2)
-    with pytest.raises(ShapeError, match="was made for batches of 3"):
+    with pytest.raises(ShapeError, match="not the batch of 3"):
         model(np.ones((2, 9, 4)))
     layer = keras.ConvLSTM1D(2, 3, stateful=True, batch_input_shape=(2, 4, 9, 4))
     assert keras.Sequential([layer])(np.ones((2, 4, 9, 4))).shape == (2, 7, 2)
@@ -786,6 +794,15 @@ def test_configurations(name: str) -> None:
             np.testing.assert_allclose(
                 one.constraint(one.value), other.constraint(one.value), rtol=1e-5
             )
+
+
+def test_configurations_leave_weights_out() -> None:
+    weights = [np.ones((2, 3, 1)), np.ones(1)]
+    layer = keras.Conv1D(1, 2, weights=weights, input_shape=[4, 3], batch_size=np.int64(2))
+    config = keras.get_config(layer)["config"]
+    assert "weights" not in config
+    assert (config["input_shape"], config["batch_size"]) == ([4, 3], 2)
+    assert keras.Conv1D(**config).batch_input_shape == (2, 4, 3)
 
 
 def test_what_has_no_configuration() -> None:
@@ -1170,6 +1187,22 @@ REFUSED: dict[str, tuple[type[ConvrefError], Any, str]] = {
         WordError,
         lambda: keras.Conv2D(2, 3, dtype="int32"),
         "Conv2D: `dtype` (='int32') is not one of weights; use 'float32'",
+    ),
+    "open channels": (
+        WordError,
+        lambda: keras.Sequential([keras.Conv2D(2, 3, input_shape=(3, 3, None))]),
+        "Sequential: `input_shape` (=(None, 3, 3, None)) leaves the number of channels open; give "
+        "it, as the kernel depends on it",
+    ),
+    "a batch of nothing": (
+        WordError,
+        lambda: keras.Conv2D(2, 3, batch_size=0),
+        "Conv2D: `batch_size` (=0) must be at least 1; use 1 or more",
+    ),
+    "negative sizes": (
+        WordError,
+        lambda: keras.Conv2D(2, 3).build((1, -3, 3, 3)),
+        "conv2d: `input_shape` (=(1, -3, 3, 3)) must not be negative; use None for an open size",
     ),
     "input shape": (
         WordError,

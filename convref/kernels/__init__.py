@@ -18,4 +18,7 @@ N batch, G groups, C channels in, K channels out, T taps, P output positions, I 
 arrays are of one dtype, the one that sums are taken in, and aligned. w is C-contiguous; x and y are
 that, or views of arrays ``(N, I, G, C/G)`` and ``(N, P, G, K/G)`` that are, as channels_last has
 them. What the filled array held before does not matter.
+
+One of them, `exact`, has these functions a second time, as methods of its `Rounding`: that takes
+the bias and the format of the result too, which elsewhere come after the sums, to round just once.
 """

@@ -7,6 +7,7 @@ which is here a transposed one, of one channel, in one dimension:
 
 >>> import numpy as np
 >>> from hypothesis import given
+>>> from convref.testing import conv_cases
 >>> def my_kernel(x, w, stride):
 ...     y = np.zeros(stride * (len(x) - 1) + len(w), x.dtype)
 ...     for i, value in enumerate(x):

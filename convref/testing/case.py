@@ -16,7 +16,7 @@ from convref.geometry import Geometry, bind, transposed_size
 from convref.integers import per_axis
 from convref.padding import Pair
 from convref.spec import ConvSpec, Words
-from convref.testing.judging import Mismatch, judged
+from convref.testing.judging import Mismatch, judged, naming
 from convref.verify import readable, sums_in
 from convref.verify.bounds import FORMATS
 from convref.verify.diagnosis.problem import Problem
@@ -240,12 +240,14 @@ array([[[ 5.,  8., 11.,  4.]]], dtype=float32))
         """
         return judged(*self._question(output, accumulate))
 
-    @verb
     def assert_matches(self, output: ArrayLike, *, accumulate: DTypeLike | None = None) -> None:
         """Raise AssertionError if the output is wrong, with the verdict and the diagnosis."""
         __tracebackhide__ = True
-        problem, given, dtype, summed, exact = self._question(output, accumulate)
-        Mismatch.unless_right(problem, given, dtype, summed, exact, case=repr(self))
+        with naming("ConvCase.assert_matches"):
+            question = self._question(output, accumulate)
+            mismatch = Mismatch.of(*question, case=repr(self))
+        if mismatch:
+            raise mismatch
 
     def _question(
         self, output: ArrayLike, accumulate: DTypeLike | None

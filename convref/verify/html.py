@@ -16,6 +16,8 @@ from convref.verify.summary import Judged, figures, summarise, worst_element
 
 MOST_DETAILS = 20
 """Outputs that are shown each by itself; the others are in the table of all."""
+MOST_LINES = 1000
+"""Outputs in that table."""
 MOST_DRAWN = 120_000
 """Characters that may be spent on maps."""
 CLASSES = {"wrong": "bad", "explained": "fair"}
@@ -108,7 +110,9 @@ def summary(judged: list[Judged]) -> str:
 
 
 def everything(judged: list[Judged]) -> str:
-    """One line for each output."""
+    """One line for each output, wrong ones first, and as many as a page can hold."""
+    left = len(judged) - MOST_LINES
+    judged = sorted(judged, key=lambda one: one[2].ok)[:MOST_LINES]
     rows = (
         [
             escape(case.name),
@@ -120,7 +124,8 @@ def everything(judged: list[Judged]) -> str:
         for case, name, report in judged
     )
     headings = ["case", "output", "verdict", "bound used", "ULP"]
-    return table("Each output", headings, rows, 2)
+    more = paragraph(f"And {left} more.") if left > 0 else ""
+    return table("Each output", headings, rows, 2) + more
 
 
 def histogram(used: Any, of_what: str) -> str:

@@ -14,6 +14,7 @@ from convref.dtypes import WIDE
 from convref.engine import Options
 from convref.errors import WordError
 from convref.functional import conv, conv_input_grad, conv_transpose, conv_weight_grad
+from convref.geometry import bind
 from convref.kernels.exact.digits import FORMS
 from convref.spec import ConvSpec, Words
 from convref.verify.bounds import gamma
@@ -110,10 +111,21 @@ def number_of_terms(kind: str, shape: Shape, x: Array, w: Array, spec: ConvSpec)
         return prod(w.shape[1:])
     if kind in ("transpose", "input_grad"):
         per_channel: int = w.size // max(1, w.shape[1])
-        return per_channel // spec.groups
+        return per_channel // spec.groups * copies(shape, w, spec)
     dy = w if kind == "weight_grad" else x
     # Batch times positions: all of dy but its channels.
     return int(dy.size) // max(1, shape[0])
+
+
+def copies(shape: Shape, w: Array, spec: ConvSpec) -> int:
+    """How many cells show one position of an input of this shape, at most: padding repeats some."""
+    if spec.padding_mode == "zeros":
+        return 1
+    shown = (
+        axis.sources(spec.padding_mode)
+        for axis in bind(spec, spatial(shape, spec), w.shape[2:]).axes
+    )
+    return prod(int(np.bincount(along[along >= 0]).max(initial=1)) for along in shown)
 
 
 def widened(array: Array) -> Array:

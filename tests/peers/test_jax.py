@@ -25,7 +25,7 @@ BFLOAT16 = ml_dtypes.bfloat16
 FLOATS = ("float16", BFLOAT16, "float32", "float64")
 INEXACT = (*FLOATS, "complex64", "complex128")
 DTYPES = (*INEXACT, "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool")
-SAMPLE = 60
+SAMPLE = 40
 """Points taken of a grid that is too large to run as a whole."""
 
 
@@ -99,13 +99,16 @@ def compare(name: str, *operands: Any, **words: Any) -> None:
     def function(*arrays: Any) -> Any:
         return getattr(lax, name)(*arrays, **free)
 
+    derivative = getattr(ours, f"{name}_vjp", None)
+    if derivative is None:
+        same(found, np.asarray(function(*map(wide, operands))).astype(theirs.dtype))
+        return
     exact, pull_back = jax.vjp(function, *map(wide, operands))
     same(found, np.asarray(exact).astype(theirs.dtype))
-    if derivative := getattr(ours, f"{name}_vjp", None):
-        dy = values(theirs.shape, theirs.dtype, seed=1)
-        gradients = zip(operands, derivative(*operands, dy, **words), strict=True)
-        for (operand, found), exact in zip(gradients, pull_back(wide(dy)), strict=True):
-            same(found, np.asarray(exact).astype(operand.dtype))
+    dy = values(theirs.shape, theirs.dtype, seed=1)
+    gradients = zip(operands, derivative(*operands, dy, **words), strict=True)
+    for (operand, found), exact in zip(gradients, pull_back(wide(dy)), strict=True):
+        same(found, np.asarray(exact).astype(operand.dtype))
 
 
 # Any call
@@ -324,7 +327,7 @@ def test_patches(shape: Any, taps: Any, strides: Any, padding: Any, numbers: Any
 def test_local_weights(rank: int) -> None:
     spatial = "HW"[:rank]
     orders = [["".join(o) for o in permutations(two + spatial)] for two in ("NC", "OI", "NC")]
-    for lhs, rhs, out, dtype in some(*orders, FLOATS, count=30):
+    for lhs, rhs, out, dtype in some(*orders, FLOATS, count=20):
         x = values([{"N": 2, "C": 4, "H": 7, "W": 6}[letter] for letter in lhs], dtype)
         taps = [{"H": 2, "W": 3}[letter] for letter in rhs if letter in spatial]
         words = {

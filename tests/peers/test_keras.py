@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -357,7 +357,7 @@ def test_gradients_of_reshaping(name: str, rng: np.random.Generator) -> None:
     assert_same(mine, real, integers(rng, 2, *[5] * mine.spec.rank, 3), rng)
 
 
-@pytest.mark.parametrize("size", [1, 2, (3, 2), (1, 5)])
+@pytest.mark.parametrize("size", [(3, 2), (1, 5)])
 @pytest.mark.parametrize("form", ["channels_last", "channels_first"])
 @pytest.mark.parametrize(
     "interpolation", ["nearest", "bilinear", "bicubic", "lanczos3", "LANCZOS5"]
@@ -402,6 +402,7 @@ def recurrences(draw: st.DrawFn) -> tuple[str, dict[str, Any], tuple[int, ...], 
     return f"ConvLSTM{rank}D", words, shape, np.random.default_rng(draw(st.integers(0, 9**9)))
 
 
+@settings(max_examples=1 + settings.default.max_examples // 3)  # JAX is slow at these
 @given(recurrences())
 def test_any_recurrence(case: Any) -> None:
     name, words, shape, rng = case
@@ -518,7 +519,6 @@ INITIALISERS: list[Any] = [
     "zero",
     "one",
     None,
-    "constant",
     {
         "class_name": "VarianceScaling",
         "config": {"scale": 3.0, "mode": "fan_out", "distribution": "uniform"},
@@ -553,23 +553,25 @@ def test_first_weights(name: str, initialiser: Any) -> None:
     """Bounds and moments of each parameter; the singular values of orthogonal ones."""
     words, shape, parameters = DRAWN[name]
     for parameter in parameters:
+        if parameter == "bias" and (initialiser is None or "axes" in str(initialiser)):
+            continue  # Keras has no defaults there, and a bias no such axes
         layers = pair(name, **words, **{f"{parameter}_initializer": initialiser})
         built = [outcome(lambda layer=layer: layer.build(shape)) for layer in layers]
         assert built[0] is built[1]
         if built[0] is ValueError:
             continue
-        for mine, real in zip(*(layer.get_weights() for layer in layers), strict=True):
-            assert mine.shape == real.shape
-            assert mine.dtype == real.dtype
-            few = 4 / np.sqrt(mine.size)
-            spread = real.std()
-            assert abs(mine.mean() - real.mean()) <= 2 * few * spread + 1e-7
-            assert abs(mine.std() - spread) <= few * spread + 1e-7
-            if spread and abs(real).max() < 2.5 * spread:  # bounded
-                assert abs(mine).max() == pytest.approx(abs(real).max(), rel=10 / mine.size**0.5)
-            if "rthogonal" in str(initialiser) and mine.ndim > 1:
-                values = [np.linalg.svd(w.reshape(-1, w.shape[-1]))[1] for w in (mine, real)]
-                np.testing.assert_allclose(*values, rtol=1e-3)
+        place = {"pointwise": 1, "recurrent": 1, "bias": -1}.get(parameter, 0)
+        mine, real = (layer.get_weights()[place] for layer in layers)
+        assert mine.shape == real.shape
+        assert mine.dtype == real.dtype
+        few, spread = 4 / np.sqrt(mine.size), real.std()
+        assert abs(mine.mean() - real.mean()) <= 2 * few * spread + 1e-7
+        assert abs(mine.std() - spread) <= few * spread + 1e-7
+        if spread and abs(real).max() < 2.5 * spread:  # bounded
+            assert abs(mine).max() == pytest.approx(abs(real).max(), rel=10 / mine.size**0.5)
+        if "rthogonal" in str(initialiser):
+            values = [np.linalg.svd(w.reshape(-1, w.shape[-1]))[1] for w in (mine, real)]
+            np.testing.assert_allclose(*values, rtol=1e-3)
 
 
 def quadratic(w: Any) -> Any:

@@ -3,16 +3,10 @@
 from typing import Any, Unpack
 
 from convref import engine, layers
-from convref.dialects.keras.layer import (
-    BIAS,
-    KerasWeighted,
-    LayerWords,
-    Part,
-    exchanged,
-    recorded,
-    seen,
-)
-from convref.dialects.keras.settings import Kernel, PerChannel
+from convref.dialects.keras.layer import KerasWeighted
+from convref.dialects.keras.layouts import Kernel, PerChannel
+from convref.dialects.keras.signatures import LayerWords, exchanged, recorded
+from convref.dialects.keras.variables import BIAS, Part, seen
 from convref.dialects.keras.words import (
     Shape,
     layout_word,

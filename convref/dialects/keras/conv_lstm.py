@@ -7,15 +7,11 @@ from typing import Any, Unpack
 from numpy.typing import ArrayLike
 
 from convref import engine, layers
-from convref.dialects.keras.layer import (
-    BIAS,
-    KerasWeighted,
-    LayerWords,
-    Part,
-    recorded,
-    seen,
-)
-from convref.dialects.keras.settings import Kernel, generator, with_forget_gate
+from convref.dialects.keras.initialisers import generator, with_forget_gate
+from convref.dialects.keras.layer import KerasWeighted
+from convref.dialects.keras.layouts import Kernel
+from convref.dialects.keras.signatures import LayerWords, recorded
+from convref.dialects.keras.variables import BIAS, Part, seen
 from convref.dialects.keras.words import (
     Array,
     KindError,

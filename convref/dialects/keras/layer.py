@@ -1,24 +1,19 @@
 """What every layer of the dialect shares: words, names, calls, weights, configurations."""
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from math import prod
-from typing import Any, ClassVar, NamedTuple, Self, TypedDict, TypeVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from convref.dialects.keras.activations import activation, activation_word
-from convref.dialects.keras.settings import (
-    Layout,
-    Same,
-    constraint,
-    described,
-    initialiser,
-    regulariser,
-)
+from convref.dialects.keras.initialisers import initialiser
+from convref.dialects.keras.layouts import Layout, Same
+from convref.dialects.keras.settings import constraint, described, regulariser
+from convref.dialects.keras.signatures import LayerWords
+from convref.dialects.keras.variables import Bias, Part, Variable
 from convref.dialects.keras.words import (
     Array,
     Session,
@@ -33,167 +28,11 @@ from convref.dialects.keras.words import (
     with_open_sizes,
 )
 from convref.dtypes import as_array
-from convref.errors import ConvrefError, ShapeError, WordError
+from convref.errors import ShapeError, WordError
 from convref.layer import Layer, Parameter
 from convref.names import nearest
 from convref.spec import ConvSpec
 from convref.weighted import Settings, Weighted, channel_count, inexact
-
-F = TypeVar("F", bound=Callable[..., None])
-
-
-class LayerWords(TypedDict, total=False):
-    """Keywords that every layer of Keras takes, those of Keras 2 among them."""
-
-    name: str | None
-    """What messages and summaries call the layer (conv2d, conv2d_1, ...)."""
-    dtype: DTypeLike
-    """Of parameters, inputs and outputs ("float32")."""
-    trainable: bool
-    """Whether training changes it (True)."""
-    input_shape: Sequence[int | None] | None
-    """Of one sample; the first layer of a `Sequential` builds it with this (None)."""
-    batch_input_shape: Sequence[int | None] | None
-    """The same with the batch axis (None)."""
-    batch_size: int | None
-    """The batch axis of it (None)."""
-    weights: Sequence[ArrayLike] | None
-    """First weights, in the order of `get_weights` (None)."""
-
-
-class Part(NamedTuple):
-    """One parameter: how it is called and where its axes are, there and here."""
-
-    theirs: str
-    """What Keras's words for it begin with: "kernel", of kernel_initializer."""
-    ours: str
-    """The attribute of the layer of convref, with which its words begin, too."""
-    name: str
-    """The attribute of the layer of Keras."""
-    layout: Layout
-
-
-BIAS = Part("bias", "bias", "bias", Same())
-
-
-class Variable:
-    """A parameter as Keras sees it: under its name and in its layout."""
-
-    def __init__(self, name: str, parameter: Parameter, layout: Layout) -> None:
-        self.name = name
-        self.parameter = parameter
-        self.layout = layout
-
-    @property
-    def value(self) -> Array:
-        """The value, as a view."""
-        return self.layout.theirs(self.parameter.value)
-
-    @property
-    def grad(self) -> Array | None:
-        """The gradient that the last backward left."""
-        grad = self.parameter.grad
-        return None if grad is None else self.layout.theirs(grad)
-
-    @property
-    def shape(self) -> Shape:
-        """That of Keras."""
-        return self.value.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the value."""
-        return self.parameter.value.dtype
-
-    @property
-    def trainable(self) -> bool:
-        """Whether an optimiser may change it."""
-        return self.parameter.trainable
-
-    def numpy(self) -> Array:
-        """A copy of the value."""
-        return self.value.copy()
-
-    def assign(self, value: ArrayLike) -> None:
-        """Put another value in its place; raises ShapeError."""
-        array = as_array(self.name, value)
-        if array.shape != self.shape:
-            raise ShapeError(
-                f"`{self.name}` has shape {self.shape}, and the array has {array.shape}",
-                "make them equal",
-            )
-        self.parameter.value = np.array(self.layout.ours(array), self.dtype, order="C")
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self.value, dtype, copy=copy)
-
-
-class Bias(Parameter):
-    """A bias: the parameter of convref, with what Keras's variables have as well."""
-
-    @property
-    def shape(self) -> Shape:
-        """(K,)."""
-        return self.value.shape
-
-    def numpy(self) -> Array:
-        """A copy of the value."""
-        return self.value.copy()
-
-    def assign(self, value: ArrayLike) -> None:
-        """Put another value in its place; raises ShapeError."""
-        Variable("bias", self, Same()).assign(value)
-
-
-def recorded(init: F) -> F:
-    """Keep what a constructor is called with as ``self.words``, by Keras's names.
-
-    An error that leaves it names the class, and speaks Keras's words.
-    """
-    signature = inspect.signature(init)
-
-    @wraps(init)
-    def named(self: "KerasLayer", *args: Any, **words: Any) -> None:
-        bound = signature.bind(self, *args, **words)
-        bound.apply_defaults()
-        given = {name: value for name, value in bound.arguments.items() if name != "self"}
-        try:
-            with spelled():
-                others = given.pop("kwargs", {})
-                self.words = given | known_words(others, self.known)
-                init(self, *args, **words)
-        except ConvrefError as error:
-            error.operation = type(self).__name__
-            raise
-
-    return cast(F, named)
-
-
-def exchanged(init: F, first: str) -> F:
-    """The constructor with a parameter behind the one that follows it."""
-    signature = inspect.signature(init)
-    order = list(signature.parameters.values())
-    place = list(signature.parameters).index(first)
-    order[place : place + 2] = order[place : place + 2][::-1]
-    turned = signature.replace(parameters=order)
-
-    @wraps(init)
-    def called(self: "KerasLayer", *args: Any, **words: Any) -> None:
-        given = turned.bind(self, *args, **words).arguments
-        others = given.pop("kwargs", {})
-        init(**given, **others)
-
-    called.__signature__ = turned  # type: ignore[attr-defined]
-    return cast(F, called)
-
-
-def known_words(given: Mapping[str, Any], known: Any) -> dict[str, Any]:
-    """Keywords of this TypedDict, if nothing else is among them; raise WordError."""
-    for word in given:
-        if word not in known.__annotations__:
-            raise WordError(f"there is no word `{word}`", nearest(word, known.__annotations__))
-    return dict(given)
-
 
 CLASSES: dict[str, type["KerasLayer"]] = {}
 """The classes of the dialect by name."""
@@ -211,7 +50,8 @@ class KerasLayer(Layer):
     """What every layer has; see the methods."""
 
     def __init_subclass__(cls) -> None:
-        CLASSES[cls.__name__] = cls
+        if getattr(cls, "rank", None) is not None:  # the others are what these share
+            CLASSES[cls.__name__] = cls
 
     words: dict[str, Any]
     """What it was made with, by Keras's names."""
@@ -299,10 +139,10 @@ class KerasLayer(Layer):
     def check_batch(self, inputs: Array) -> None:
         """Check that a batch has the size that the layer was told to expect."""
         size = self.batch_input_shape[0] if self.batch_input_shape else None
-        if size is not None and len(inputs) != size:
+        if size is not None and inputs.shape[:1] != (size,):
             raise ShapeError(
-                f"`inputs` (shape {inputs.shape}) are a batch of {len(inputs)}, and the layer "
-                f"was made for batches of {size}",
+                f"`inputs` (shape {inputs.shape}) are not the batch of {size} that the layer was "
+                "made for",
                 "leave out `batch_size`, or make it None in `batch_input_shape`",
             )
 
@@ -384,9 +224,10 @@ class KerasLayer(Layer):
         """What makes the layer anew, without its weights, as JSON can hold it."""
         with self._named():
             words = {
-                word: plain(word, value, self.layout_of(word)) for word, value in self.words.items()
+                word: plain(word, value, self.layout_of(word))
+                for word, value in self.words.items()
+                if word != "weights"
             }
-        words.pop("weights", None)
         words |= {"name": self.name, "trainable": self.trainable}
         return {"name": words.pop("name"), **words}
 
@@ -418,6 +259,16 @@ class KerasWeighted(KerasLayer, Weighted):
             **normal,
         )
 
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        channels = -1 if self.spec.layout == "channels_last" else -self.axes - 1
+        if tuple(input_shape)[channels:][:1] == (None,):
+            with self._named():
+                raise WordError(
+                    f"`input_shape` (={input_shape}) leaves the number of channels open",
+                    "give it, as the kernel depends on it",
+                )
+        super().build(input_shape)
+
     def settings_of(self, *also: str) -> Settings:
         """convref's settings of the layer; ``also`` names other words for activations."""
         words = self.words
@@ -447,18 +298,6 @@ class KerasWeighted(KerasLayer, Weighted):
     def make_bias(self, channels: int) -> Parameter | None:
         made = super().make_bias(channels)
         return None if made is None else Bias(**vars(made))
-
-
-def seen(name: str) -> property:
-    """The parameter that Keras calls so, in its layout; AttributeError before it is made."""
-
-    def find(layer: KerasLayer) -> Variable:
-        for variable in layer.weights:
-            if variable.name == name:
-                return variable
-        raise AttributeError(f"`{name}` is made when the layer is built or called")
-
-    return property(find, doc=f"The parameter `{name}` in Keras's layout.")
 
 
 def batch_shape(words: Mapping[str, Any]) -> Sizes | None:

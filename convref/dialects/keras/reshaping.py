@@ -3,12 +3,15 @@
 Floating-point inputs become the layer's dtype, float32 at first; integers stay what they are.
 """
 
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 
 from convref import layers
-from convref.dialects.keras.layer import KerasLayer, LayerWords, recorded
+from convref.dialects.keras.layer import KerasLayer
+from convref.dialects.keras.layouts import Same
+from convref.dialects.keras.settings import regulariser
+from convref.dialects.keras.signatures import LayerWords, recorded
 from convref.dialects.keras.words import (
     Array,
     KindError,
@@ -23,12 +26,20 @@ from convref.layers.shape import Edges
 from convref.names import nearest
 from convref.padding import Pair
 from convref.spec import Axes, ConvSpec
-from convref.weighted import inexact
+from convref.weighted import Weighted, inexact
+
+
+class ReshapingWords(LayerWords, total=False):
+    """Keywords of the layers of this file."""
+
+    activity_regularizer: Any
+    """A penalty on the output, divided by the size of the batch (None)."""
 
 
 class Reshaping(KerasLayer):
     """What the layers of this file share."""
 
+    known = ReshapingWords
     dtype: np.dtype[Any]
     spec: ConvSpec
 
@@ -37,10 +48,16 @@ class Reshaping(KerasLayer):
         self.dtype = np.dtype(name) if integral(name) else inexact(name)
         if "data_format" in self.words:
             normal["data_format"] = self.spec.layout
+        given = self.words.get("activity_regularizer")
+        self.activity_regulariser = regulariser("activity_regularizer", given, Same())
         super().adopt(**normal)
 
     def forward(self, x: Array) -> Array:
-        return super().forward(x if x.dtype.kind in "biu" else cast_to(self.dtype, "inputs", x))
+        y = super().forward(x if x.dtype.kind in "biu" else cast_to(self.dtype, "inputs", x))
+        return Weighted.penalised(cast(Any, self), y)
+
+    def gradient(self, dy: Array) -> Array:
+        return super().gradient(Weighted.penalised_gradient(cast(Any, self), dy))
 
 
 class ZeroPadding1D(Reshaping, layers.ZeroPad1d):
@@ -55,7 +72,7 @@ class ZeroPadding1D(Reshaping, layers.ZeroPad1d):
         self,
         padding: int | Pair = 1,
         data_format: str | None = None,
-        **kwargs: Unpack[LayerWords],
+        **kwargs: Unpack[ReshapingWords],
     ) -> None:
         super().__init__([padding], layout=layout_word(data_format), **self.common())
         self.adopt(padding=self.spec.padding[0])
@@ -69,7 +86,7 @@ class ZeroPadding2D(Reshaping, layers.ZeroPad2d):
         self,
         padding: Edges = (1, 1),
         data_format: str | None = None,
-        **kwargs: Unpack[LayerWords],
+        **kwargs: Unpack[ReshapingWords],
     ) -> None:
         super().__init__(padding, layout=layout_word(data_format), **self.common())
         self.adopt(padding=self.spec.padding)
@@ -83,7 +100,7 @@ class ZeroPadding3D(Reshaping, layers.ZeroPad3d):
         self,
         padding: Edges = ((1, 1), (1, 1), (1, 1)),
         data_format: str | None = None,
-        **kwargs: Unpack[LayerWords],
+        **kwargs: Unpack[ReshapingWords],
     ) -> None:
         super().__init__(padding, layout=layout_word(data_format), **self.common())
         self.adopt(padding=self.spec.padding)
@@ -93,7 +110,7 @@ class Cropping1D(Reshaping, layers.Crop1d):
     """``keras.layers.Cropping1D``: an int for both ends, or (before, after); channels last."""
 
     @recorded
-    def __init__(self, cropping: int | Pair = (1, 1), **kwargs: Unpack[LayerWords]) -> None:
+    def __init__(self, cropping: int | Pair = (1, 1), **kwargs: Unpack[ReshapingWords]) -> None:
         super().__init__([cropping], layout="channels_last", **self.common())
         self.adopt(cropping=self.amounts[0])
 
@@ -106,7 +123,7 @@ class Cropping2D(Reshaping, layers.Crop2d):
         self,
         cropping: Edges = ((0, 0), (0, 0)),
         data_format: str | None = None,
-        **kwargs: Unpack[LayerWords],
+        **kwargs: Unpack[ReshapingWords],
     ) -> None:
         super().__init__(cropping, layout=layout_word(data_format), **self.common())
         self.adopt(cropping=self.amounts)
@@ -120,7 +137,7 @@ class Cropping3D(Reshaping, layers.Crop3d):
         self,
         cropping: Edges = ((1, 1), (1, 1), (1, 1)),
         data_format: str | None = None,
-        **kwargs: Unpack[LayerWords],
+        **kwargs: Unpack[ReshapingWords],
     ) -> None:
         super().__init__(cropping, layout=layout_word(data_format), **self.common())
         self.adopt(cropping=self.amounts)
@@ -130,7 +147,7 @@ class UpSampling1D(Reshaping, layers.Upsample1d):
     """``keras.layers.UpSampling1D``: each step is repeated; channels last."""
 
     @recorded
-    def __init__(self, size: int = 2, **kwargs: Unpack[LayerWords]) -> None:
+    def __init__(self, size: int = 2, **kwargs: Unpack[ReshapingWords]) -> None:
         if not isinstance(size, int) or isinstance(size, bool):
             raise KindError(f"`size` (={size!r}) must be an integer", "such as size=2")
         super().__init__(size, layout="channels_last", **self.common())
@@ -162,7 +179,7 @@ class UpSampling2D(Reshaping, layers.Upsample2d):
         size: Axes = (2, 2),
         data_format: str | None = None,
         interpolation: str = "nearest",
-        **kwargs: Unpack[LayerWords],
+        **kwargs: Unpack[ReshapingWords],
     ) -> None:
         if str(interpolation).lower() not in INTERPOLATIONS:
             raise WordError(
@@ -193,7 +210,7 @@ class UpSampling3D(Reshaping, layers.Upsample3d):
         self,
         size: Axes = (2, 2, 2),
         data_format: str | None = None,
-        **kwargs: Unpack[LayerWords],
+        **kwargs: Unpack[ReshapingWords],
     ) -> None:
         super().__init__(
             per_axis("size", size, 3, minimum=1), layout=layout_word(data_format), **self.common()

@@ -6,8 +6,10 @@ from typing import Any, Self
 from numpy.typing import DTypeLike
 
 from convref import layers as ours
-from convref.dialects.keras.layer import KerasLayer, Variable, from_config, recorded
-from convref.dialects.keras.settings import Same
+from convref.dialects.keras.layer import CLASSES, KerasLayer, from_config
+from convref.dialects.keras.layouts import Same
+from convref.dialects.keras.signatures import recorded
+from convref.dialects.keras.variables import Variable
 from convref.dialects.keras.words import (
     Array,
     Shape,
@@ -244,6 +246,9 @@ class Sequential(KerasLayer, ours.Sequential):
         ):
             numbers = sum(variable.value.size for variable in variables)
             print_fn(f"{what} params: {numbers:,}")
+
+
+CLASSES |= {"Sequential": Sequential, "InputLayer": InputLayer}
 
 
 def layer_config(layer: KerasLayer) -> dict[str, Any]:

@@ -1,101 +1,28 @@
-"""Initialisers, regularisers and constraints by Keras's names, and in its kernel layouts.
+"""Regularisers and constraints by Keras's names, and configurations of all settings.
 
-Keras draws kernels, counts their fans and takes their norms in the layout (*kernel, C, K), convref
-in (K, C, *kernel). Each of Keras's that depends on the layout is wrapped, so that it sees the
-parameter as Keras would.
+Each of Keras's that depends on the layout is wrapped, so that it sees the parameter as Keras would.
 """
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import prod
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convref import constraints, initialisers, regularisers
 from convref.constraints import Constraint, MaxNorm, MinMaxNorm, NonNegative, UnitNorm
-from convref.dialects.keras.words import Session, Shape, snake_case
+from convref.dialects.keras.layouts import Layout, their_axes
+from convref.dialects.keras.words import snake_case
 from convref.dtypes import as_array
 from convref.errors import ShapeError, WordError
-from convref.initialisers import Fans, Initialiser
-from convref.integers import integer
 from convref.names import nearest
 from convref.regularisers import L1, L1L2, L2, Regulariser
 
 Array = NDArray[Any]
 T = TypeVar("T")
-Draw = Callable[[Shape], Array]
-"""First values of a parameter, of a shape in Keras's layout."""
-
-
-# Layouts
-
-
-class Layout(Protocol):
-    """Where Keras has the axes of a parameter."""
-
-    def theirs(self, w: Array) -> Array:
-        """convref's array as Keras has it: a view."""
-
-    def ours(self, w: Array) -> Array:
-        """Keras's array as convref has it."""
-
-    def axes(self) -> tuple[tuple[int, ...], ...]:
-        """For each axis here, what it is there."""
-
-
-class Same:
-    """A bias: (K,) in both."""
-
-    def theirs(self, w: Array) -> Array:
-        return w
-
-    def ours(self, w: Array) -> Array:
-        return w
-
-    def axes(self) -> tuple[tuple[int, ...], ...]:
-        return ((0,),)
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """``(K, C, *kernel)`` here is ``(*kernel, C, K)`` there; of transposed kernels C and K swap."""
-
-    rank: int
-
-    def theirs(self, w: Array) -> Array:
-        return np.moveaxis(w, (0, 1), (-1, -2))
-
-    def ours(self, w: Array) -> Array:
-        return np.moveaxis(w, (-1, -2), (0, 1))
-
-    def axes(self) -> tuple[tuple[int, ...], ...]:
-        return (self.rank + 1,), (self.rank,), *((axis,) for axis in range(self.rank))
-
-
-@dataclass(frozen=True)
-class PerChannel:
-    """``(C*M, 1, *kernel)`` here is ``(*kernel, C, M)`` there."""
-
-    rank: int
-    multiplier: int
-
-    def theirs(self, w: Array) -> Array:
-        split = w.reshape(-1, self.multiplier, *w.shape[2:])
-        return np.moveaxis(split, (0, 1), (-2, -1))
-
-    def ours(self, w: Array) -> Array:
-        split = np.moveaxis(w, (-2, -1), (0, 1))
-        return split.reshape(-1, 1, *split.shape[2:])
-
-    def axes(self) -> tuple[tuple[int, ...], ...]:
-        return (self.rank, self.rank + 1), (), *((axis,) for axis in range(self.rank))
-
-
-# What a name, a configuration or an object of Keras's stands for
 
 
 def named(word: str, value: Any, kinds: Mapping[str, Callable[..., T]]) -> T | None:
@@ -115,184 +42,6 @@ def named(word: str, value: Any, kinds: Mapping[str, Callable[..., T]]) -> T | N
         if given not in words:
             raise WordError(f"`{word}`: {name} has no word `{given}`", nearest(str(given), words))
     return known[name](**config)
-
-
-# Initialisers
-
-
-def fans(shape: Shape, input_axes: Any = None, output_axes: Any = None) -> Fans:
-    """As Keras counts them, from the last two axes of its shape; of a bias (K,), both are K."""
-    if input_axes is not None and output_axes is not None:
-        return Fans(*(prod(shape[axis] for axis in axes) for axes in (input_axes, output_axes)))
-    if len(shape) < 2:
-        return Fans(prod(shape), prod(shape))
-    taps = prod(shape[:-2])
-    return Fans(shape[-2] * taps, shape[-1] * taps)
-
-
-def generator(seed: Any) -> np.random.Generator:
-    """Of a seed, which always gives the same numbers, or the one that is set for all layers."""
-    return Session.rng if seed is None else np.random.default_rng(integer("seed", seed))
-
-
-def drawn(initialiser: Initialiser, seed: Any = None) -> Draw:
-    """What an initialiser of convref draws that does not look at fans."""
-    return lambda shape: initialiser(shape, generator(seed))
-
-
-def constant(value: Any = 0.0) -> Draw:
-    """Constant: a number, or an array that broadcasts."""
-    return lambda shape: np.broadcast_to(as_array("value", value), shape).astype(float)
-
-
-def random_normal(mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> Draw:
-    """RandomNormal."""
-    return drawn(initialisers.Normal(mean, stddev), seed)
-
-
-def truncated_normal(mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> Draw:
-    """TruncatedNormal, within two standard deviations."""
-    return drawn(initialisers.TruncatedNormal(mean, stddev), seed)
-
-
-def random_uniform(minval: float = -0.05, maxval: float = 0.05, seed: Any = None) -> Draw:
-    """RandomUniform."""
-    return drawn(initialisers.Uniform(minval, maxval), seed)
-
-
-DISTRIBUTIONS = {"normal": "truncated_normal", "untruncated_normal": "normal"}
-"""How Keras calls convref's, where names differ."""
-
-
-def variance_scaling(
-    scale: float = 1.0,
-    mode: str = "fan_in",
-    distribution: str = "truncated_normal",
-    seed: Any = None,
-    input_axes: Any = None,
-    output_axes: Any = None,
-) -> Draw:
-    """VarianceScaling, whose "normal" is truncated."""
-    distribution = str(distribution).lower()
-    scaling = initialisers.VarianceScaling(
-        scale, mode, DISTRIBUTIONS.get(distribution, distribution)
-    )
-    return lambda shape: scaling(shape, generator(seed), fans(shape, input_axes, output_axes))
-
-
-def scaled(scale: float, mode: str, distribution: str) -> Callable[..., Draw]:
-    """The initialiser of this scale, which still takes a seed and axes."""
-
-    def make(seed: Any = None, input_axes: Any = None, output_axes: Any = None) -> Draw:
-        return variance_scaling(scale, mode, distribution, seed, input_axes, output_axes)
-
-    return make
-
-
-def orthogonal(gain: float = 1.0, seed: Any = None) -> Draw:
-    """Orthogonal."""
-    rows = initialisers.Orthogonal(gain)  # of a matrix (K, the rest), which is Keras's transposed
-
-    def draw(shape: Shape) -> Array:
-        return np.moveaxis(rows((*shape[-1:], *shape[:-1]), generator(seed)), 0, -1)
-
-    return draw
-
-
-def identity(gain: float = 1.0) -> Draw:
-    """Identity, which Keras refuses for whatever is no matrix."""
-
-    def draw(shape: Shape) -> Array:
-        raise ShapeError(
-            f"an identity matrix has two axes, not the shape {shape}", "use another initialiser"
-        )
-
-    return draw
-
-
-INITIALISERS: dict[str, Callable[..., Draw]] = {
-    "Zeros": lambda: drawn(initialisers.Zeros()),
-    "Ones": lambda: drawn(initialisers.Ones()),
-    "Constant": constant,
-    "RandomNormal": random_normal,
-    "TruncatedNormal": truncated_normal,
-    "RandomUniform": random_uniform,
-    "VarianceScaling": variance_scaling,
-    "GlorotUniform": scaled(1.0, "fan_avg", "uniform"),
-    "GlorotNormal": scaled(1.0, "fan_avg", "truncated_normal"),
-    "LecunUniform": scaled(1.0, "fan_in", "uniform"),
-    "LecunNormal": scaled(1.0, "fan_in", "truncated_normal"),
-    "HeUniform": scaled(2.0, "fan_in", "uniform"),
-    "HeNormal": scaled(2.0, "fan_in", "truncated_normal"),
-    "Orthogonal": orthogonal,
-    "OrthogonalInitializer": orthogonal,
-    "Identity": identity,
-    "IdentityInitializer": identity,
-    "zero": lambda: drawn(initialisers.Zeros()),
-    "one": lambda: drawn(initialisers.Ones()),
-    "normal": random_normal,
-    "uniform": random_uniform,
-}
-"""keras.initializers, by class; snake-case names follow from them."""
-
-
-@dataclass(frozen=True)
-class InLayout:
-    """An initialiser of convref that draws as Keras does."""
-
-    draw: Draw
-    layout: Layout
-
-    def __call__(self, shape: Shape, rng: np.random.Generator, fans: Fans | None = None) -> Array:
-        theirs = self.layout.theirs(np.empty(shape)).shape
-        return np.ascontiguousarray(self.layout.ours(self.draw(theirs)))
-
-
-def initialiser(word: str, value: Any, layout: Layout, dtype: Any) -> Initialiser:
-    """From a name, a configuration, an array, or a function of shape and dtype; raise WordError.
-
-    Initialisers of convref serve as they are.
-    """
-    if isinstance(value, type):
-        value = value()
-    found = named(word, "glorot_uniform" if value is None else value, INITIALISERS)
-    if found is not None:
-        return InLayout(found, layout)
-    if callable(value):
-        if "rng" in inspect.signature(value).parameters:
-            ours: Initialiser = value
-            return lambda shape, rng, fans=None: ours(shape, Session.rng, fans)
-        return InLayout(partial(called, value, dtype), layout)
-    return InLayout(partial(given, word, as_array(word, value)), layout)
-
-
-def called(function: Callable[..., Any], dtype: Any, shape: Shape) -> Array:
-    """What a user's own initialiser gives."""
-    return fitting("the initialiser's array", as_array("", function(shape, dtype=dtype)), shape)
-
-
-def given(word: str, array: Array, shape: Shape) -> Array:
-    """An array as the first value."""
-    return fitting(f"`{word}`", array, shape)
-
-
-def fitting(name: str, array: Array, shape: Shape) -> Array:
-    """The array, if it has this shape; raise ShapeError."""
-    if array.shape != shape:
-        raise ShapeError(
-            f"{name} has shape {array.shape}, and the parameter has {shape}", "make them equal"
-        )
-    return array
-
-
-def with_forget_gate(bias: Initialiser, filters: int) -> Initialiser:
-    """The bias (4K,) of a ConvLSTM: that of the gates i, c and o drawn as asked, ones for f."""
-
-    def make(shape: Shape, rng: np.random.Generator, fans: Fans | None = None) -> Array:
-        first, rest = bias((filters,), rng), bias((2 * filters,), rng)
-        return np.concatenate([first, np.ones(filters), rest])
-
-    return make
 
 
 # Regularisers
@@ -472,12 +221,3 @@ def described(word: str, value: Any, layout: Layout) -> dict[str, Any]:
         "config": config,
         "registered_name": None,
     }
-
-
-def their_axes(axes: Any, layout: Layout) -> list[int]:
-    """The axes of Keras's array that norms are taken over; None: all but the first of ours."""
-    known = layout.axes()
-    chosen = known[1:] or known
-    if axes is not None:
-        chosen = tuple(known[axis] for axis in (axes if isinstance(axes, tuple) else (axes,)))
-    return sorted(axis for found in chosen for axis in found)

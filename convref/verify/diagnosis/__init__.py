@@ -64,6 +64,8 @@ NEAR = 0.02
 """How far, as a share of its norm, an output may be from one that is worth judging."""
 MOST_WORK = 2 * 10**9
 """Multiply-adds that may be spent on pairs of mistakes."""
+CALL = 3 * 10**5
+"""Multiply-adds that a try takes at least, for its calls."""
 LOCAL = 0.75
 """Above this share of wrong elements a mistake is looked for everywhere."""
 
@@ -114,7 +116,7 @@ def pairs(problem: Problem, output: Array) -> Iterator[tuple[Mistake, Mistake]]:
         for whole, small in zip(family(problem), family(part), strict=False):
             for other in chosen[number + 1 :]:
                 for second, less in zip(other(whole.problem), other(small.problem), strict=False):
-                    work += part.macs
+                    work += part.macs + CALL
                     if work > MOST_WORK:
                         return
                     if near(less.problem, seen):

@@ -70,6 +70,13 @@ def named_axis(problem: Problem, shape: tuple[int, ...], axis: int) -> tuple[str
     return f"position along spatial axis {axis - lead - (not last)}", "tile"
 
 
+def numbered(what: str, first: int, last: int) -> str:
+    """``position 3 along axis 0``, or ``positions 3 to 5 along axis 0``."""
+    noun, along, where = what.partition(" along ")
+    number = f" {first}" if first == last else f"s {first} to {last}"
+    return f"{noun}{number}{along}{where}"
+
+
 def along(problem: Problem, wrong: Mask, axis: int) -> Iterator[Place]:
     """One index, a run of indices, or every so-manyth index of an axis."""
     size = wrong.shape[axis]
@@ -79,7 +86,7 @@ def along(problem: Problem, wrong: Mask, axis: int) -> Iterator[Place]:
     what, name = named_axis(problem, wrong.shape, axis)
     first, last = int(hit[0]), int(hit[-1])
     if len(hit) == last - first + 1:
-        which = f"{what} {first}" if first == last else f"{what}s {first} to {last}"
+        which = numbered(what, first, last)
         end = name == "tile" and last == size - 1
         yield Place(
             "last-tile" if end else name,
@@ -132,7 +139,7 @@ def boxes(problem: Problem, wrong: Mask) -> Iterator[Place]:
         ranges.append(slice(first, last + 1))
         if last - first + 1 < wrong.shape[axis]:
             what, _ = named_axis(problem, wrong.shape, axis)
-            texts.append(f"{what} {first}" if first == last else f"{what}s {first} to {last}")
+            texts.append(numbered(what, first, last))
     if len(texts) < 2:
         return
     mask = np.zeros(wrong.shape, bool)
