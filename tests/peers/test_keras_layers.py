@@ -160,8 +160,9 @@ def test_orthogonal_regulariser(mode: str, rng: np.random.Generator) -> None:
     mine = regularisers.Orthogonal(0.3, mode)
     real = keras.regularizers.OrthogonalRegularizer(0.3, {"rows": "columns"}.get(mode, "rows"))
     w = rng.standard_normal((4, 6)).astype(np.float32)
-    assert mine(w) == pytest.approx(float(real(w.T)), rel=1e-5)
-    compare(mine.gradient(w), np.asarray(jax.grad(real)(w.T)).T)
+    turned = keras.ops.convert_to_tensor(w.T)
+    assert mine(w) == pytest.approx(float(real(turned)), rel=1e-5)
+    compare(mine.gradient(w), np.asarray(jax.grad(real)(turned)).T)
 
 
 NORMS = [
@@ -200,7 +201,7 @@ def test_first_weights(name: str) -> None:
         kernel = real.get_weights()[0]
         assert mine.shape == of_keras(kernel).shape
         assert mine.std() == pytest.approx(kernel.std(), rel=0.03)
-        assert mine.mean() == pytest.approx(kernel.mean(), abs=0.03 * kernel.std() + 1e-9)
+        assert abs(mine.mean() - kernel.mean()) <= 0.03 * kernel.std() + 1e-9
         if name != "random_normal":
             assert abs(mine).max() == pytest.approx(abs(kernel).max(), rel=0.02)
 
