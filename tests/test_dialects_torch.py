@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gradients import assert_affine
-from hypothesis import assume, event, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from messages import refused
 from strategies import problems
@@ -128,6 +128,7 @@ def test_every_word_has_an_effect(rng: np.random.Generator) -> None:
     assert repr(nn.Conv2d(4, 4, 3, device="cpu:0")) == repr(nn.Conv2d(4, 4, 3))
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])  # few paddings are PyTorch's
 @given(
     problems(
         ranks=st.integers(1, 3), layouts=("channels_first",), modes=("zeros",), spread_out=False

@@ -25,7 +25,13 @@ def run(tmp_path):
             text=True,
             check=False,
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "", "COLUMNS": "200"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "PYTEST_ADDOPTS": "",
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # it is loaded by name, installed or not
+                "COLUMNS": "200",
+            },
         )
         return done.returncode, done.stdout
 
