@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gradients import assert_affine
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from messages import refused
 from strategies import problems
