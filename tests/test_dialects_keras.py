@@ -646,8 +646,12 @@ def test_adding_and_taking_off() -> None:
         model.add(np.ones)
     with refused(WordError, "model: an Input comes first, and once; add it before other layers"):
         model.add(keras.Input((3, 3)))
+    model.pop(rebuild=False)
+    assert not model.built
     with refused(WordError, "empty: there is no layer to take off; add one first"):
         keras.Sequential(name="empty").pop()
+    with refused(WordError, "empty: the model has no layers; add one first"):
+        keras.Sequential(name="empty")(np.ones((1, 3)))
 
 
 def test_trainable_models() -> None:
@@ -794,6 +798,25 @@ def test_configurations(name: str) -> None:
             np.testing.assert_allclose(
                 one.constraint(one.value), other.constraint(one.value), rtol=1e-5
             )
+
+
+def test_configurations_of_models_keep_what_was_told() -> None:
+    """The size of a batch if it was, and not that of the batch that happened to come first."""
+    x = np.ones((2, 6, 6, 3))
+    for first, words, batch in (
+        ([], {}, None),
+        ([], {"input_shape": (6, 6, 3)}, None),
+        ([], {"input_shape": (6, 6, 3), "batch_size": 2}, 2),
+        ([keras.Input((6, 6, 3), batch_size=2)], {}, 2),
+    ):
+        model = keras.Sequential([*first, *small(**words).layers])
+        model(x)
+        again = keras.Sequential(**model.get_config())
+        assert again.input_shape == (batch, 6, 6, 3)
+        assert again(x).shape == model(x).shape
+    recurrent = keras.Sequential([keras.ConvLSTM1D(2, 3, stateful=True)])
+    recurrent(x)
+    assert keras.Sequential(**recurrent.get_config()).input_shape == (2, 6, 6, 3)
 
 
 def test_configurations_leave_weights_out() -> None:

@@ -139,15 +139,18 @@ class Sequential(KerasLayer, ours.Sequential):
         self.batch_input_shape = self.input_shape = layer.batch_input_shape
 
     def pop(self, rebuild: bool = True) -> Layer:
-        """Take the last layer off."""
+        """Take the last layer off; with ``rebuild=False`` the model counts as not built."""
         if not self.layers:
             with self._named():
                 raise WordError("there is no layer to take off", "add one first")
+        self.built = self.built and rebuild
         return self.layers.pop()
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Build all layers for inputs of this shape, in which sizes may be None."""
         with self._named():
+            if not self.layers:
+                raise WordError("the model has no layers", "add one first")
             shape = self.input_shape = open_sizes("input_shape", input_shape)
             for layer in self.layers:
                 shape = self.built_with(layer, shape)
@@ -210,10 +213,19 @@ class Sequential(KerasLayer, ours.Sequential):
                     "leave it out of the model",
                 )
             listed.append(layer_config(layer))
-        if self.input_shape is not None and self.layers[:1]:
-            first = {"batch_shape": list(self.input_shape), "name": f"{self.name}_input"}
+        if self.input_shape is not None:
+            batch, *sizes = self.input_shape
+            shape = [batch if self.keeps_its_batch else None, *sizes]
+            first = {"batch_shape": shape, "name": f"{self.name}_input"}
             listed.insert(0, serialised("InputLayer", first))
         return {"name": self.name, "trainable": self.trainable, "layers": listed}
+
+    @property
+    def keeps_its_batch(self) -> bool:
+        """Whether the size of the batch was told, or is that of a state that is kept."""
+        first = getattr(self.layers[0], "batch_input_shape", None) if self.layers else None
+        told = self.batch_input_shape or first
+        return told is not None or any(getattr(layer, "stateful", False) for layer in self.layers)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
