@@ -415,7 +415,7 @@ def test_any_recurrence(case: Any) -> None:
         assert outcome(lambda: real(np.zeros(shape, np.float32))) is ValueError
         return
     real.build(shape)
-    weights = [rng.standard_normal(w.shape).astype(np.float32) for w in real.get_weights()]
+    weights = [rng.normal(0, 0.4, w.shape).astype(np.float32) for w in real.get_weights()]
     if words["stateful"]:
         weights = weights[: len(mine.weights)]
         real.set_weights([*weights, *real.get_weights()[len(weights) :]])
@@ -424,7 +424,12 @@ def test_any_recurrence(case: Any) -> None:
     mine.set_weights(weights)
     x = rng.standard_normal(shape).astype(np.float32)
     assert tree(mine.compute_output_shape(shape)) == tree(real.compute_output_shape(shape))
-    compare = partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5)
+
+    def compare(found: Array, expected: Array) -> None:
+        """To within a few roundings of the largest, which the sums may have cancelled."""
+        slack = 1e-4 * max(1, abs(np.asarray(expected)).max(initial=0))
+        np.testing.assert_allclose(found, np.asarray(expected), rtol=0, atol=slack)
+
     for _ in range(2 if words["stateful"] else 1):
         y = mine(x, training=True)
         outputs = y if words["return_state"] else (y,)
