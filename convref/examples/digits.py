@@ -35,6 +35,8 @@ Labels = NDArray[np.int64]
 
 BATCH = 64
 WIDTH = 64
+SMOOTHING = 0.1
+"""The share of the labels that is spread over all classes."""
 
 
 class Digits(NamedTuple):
@@ -101,6 +103,15 @@ def shifted(images: Images, rng: np.random.Generator) -> Images:
     return moved
 
 
+def smoothed(labels: Labels) -> NDArray[np.float64]:
+    """Probabilities (N, 10): most for the label, a little for each class.
+
+    Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016.
+    """
+    certain: NDArray[np.float64] = np.eye(10)[labels]
+    return (1 - SMOOTHING) * certain + SMOOTHING / 10
+
+
 def train(
     net: Layer, digits: Digits, epochs: int, learning_rate: float, rng: np.random.Generator
 ) -> None:
@@ -113,7 +124,7 @@ def train(
         order, total = rng.permutation(len(digits.labels)), 0.0
         for chosen in np.split(order, range(BATCH, len(order), BATCH)):
             scores = net(shifted(digits.images[chosen], rng))
-            loss, dscores = softmax_cross_entropy(scores, digits.labels[chosen])
+            loss, dscores = softmax_cross_entropy(scores, smoothed(digits.labels[chosen]))
             net.backward(dscores)
             optimiser.step()
             total += loss * len(chosen)
