@@ -1,4 +1,7 @@
-"""The command line (extra `cli`): thin, every answer comes from the package."""
+"""The command line (extra `cli`): thin, every answer comes from the package.
+
+What a single option or command needs is imported there, so that the others start sooner.
+"""
 
 import json
 import os
@@ -23,16 +26,12 @@ from rich.table import Table
 from convref import __version__
 from convref.backends import backend_name, backends, compiled, warmup
 from convref.checks import rank_of
-from convref.dialects import translate_config
 from convref.engine import reasons
 from convref.errors import ConvrefError, FileError, ShapeError, WordError
 from convref.spec import ConvSpec
 from convref.testing.peers import PACKAGES
-from convref.testing.sweep import sweep
 from convref.threads import num_threads
 from convref.verify.cases import Case, corpus, read_case, reports
-from convref.verify.html import as_html
-from convref.verify.junit import as_junit
 from convref.verify.summary import Judged, Line, as_values, is_ok, summarise
 from convref.weights import replacing
 
@@ -82,8 +81,12 @@ def verify_command(
             facts, judged = {}, [(c, name, r) for c in watched(stored) for name, r in reports(c)]
         lines = summarise(judged, each=each or file is not None)
         if junit:
+            from convref.verify.junit import as_junit
+
             write(junit, as_junit(judged))
         if html:
+            from convref.verify.html import as_html
+
             write(html, as_html(judged, facts))
         if as_json:
             print(json.dumps({**facts, **as_values(judged)}, allow_nan=False))
@@ -104,6 +107,8 @@ def say(*lines: str) -> None:
 
 def swept(against: str, cases: int, seed: int | None) -> tuple[dict[str, object], list[Judged]]:
     """The facts of a sweep, and its reports."""
+    from convref.testing.sweep import sweep
+
     chosen = randbelow(2**32) if seed is None else seed
     with TemporaryDirectory() as folder, progress("judging", cases) as advance:
         # Hypothesis keeps notes in the folder it is started in, if it is told no other.
@@ -191,6 +196,8 @@ def translate_command(
 
     Exit code 2 where the other framework has no such layer; the message says what would do.
     """
+    from convref.dialects import translate_config
+
     with exit_codes():
         print(json.dumps(translate_config(read_json(config), source, to), indent=2))
 

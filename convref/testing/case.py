@@ -19,7 +19,7 @@ from convref.spec import ConvSpec, Words
 from convref.testing.judging import Mismatch, judged, naming
 from convref.verify import readable, sums_in
 from convref.verify.bounds import FORMATS
-from convref.verify.diagnosis.problem import Problem
+from convref.verify.problem import Problem
 from convref.verify.reference import KINDS
 from convref.verify.report import Report
 

@@ -13,7 +13,7 @@ from convref.dtypes import as_array, promoted
 from convref.errors import ConvrefError
 from convref.spec import Words
 from convref.verify import diagnosed, practices, readable, report_on, sums_in
-from convref.verify.diagnosis.problem import Problem
+from convref.verify.problem import Problem
 from convref.verify.report import Report, judge
 from convref.verify.summary import worst_element
 

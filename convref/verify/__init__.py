@@ -9,10 +9,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from convref.dtypes import accumulator, as_array, promoted
 from convref.errors import WordError, verb
 from convref.spec import Words
-from convref.verify import practices
 from convref.verify.bounds import FORMATS
-from convref.verify.diagnosis import misplaced, mistaken
-from convref.verify.diagnosis.problem import Problem
+from convref.verify.problem import Problem
 from convref.verify.report import Diagnosis, Report, judge
 
 
@@ -70,6 +68,9 @@ def report_on(problem: Problem, output: NDArray[Any], dtype: str, accumulate: st
     report, wrong = judge(output, true, dtype, accumulate)
     if report.ok:
         return report
+    # Most outputs are right, and most programs judge none: imported where something is wrong.
+    from convref.verify import practices
+    from convref.verify.diagnosis import misplaced, mistaken
 
     def fits(other: Problem) -> bool:
         return judge(output, other.reference(), dtype, accumulate)[0].ok

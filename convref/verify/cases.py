@@ -23,7 +23,7 @@ from convref.dtypes import as_array
 from convref.errors import ConvrefError, FileError
 from convref.spec import Words
 from convref.verify import report_on, sums_in
-from convref.verify.diagnosis.problem import Problem
+from convref.verify.problem import Problem
 from convref.verify.report import Report
 
 Array = NDArray[Any]

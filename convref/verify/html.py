@@ -9,8 +9,8 @@ import numpy as np
 
 from convref.errors import ConvrefError
 from convref.verify.cases import ARRAYS, Case, problems
-from convref.verify.diagnosis.problem import Problem
 from convref.verify.maps import counts, fractions, paths, planes
+from convref.verify.problem import Problem
 from convref.verify.report import Report
 from convref.verify.summary import Judged, figures, summarise, worst_element
 

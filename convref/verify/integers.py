@@ -24,7 +24,7 @@ from convref.integers import integer, per_axis
 from convref.spec import Axes, ConvSpec, Words
 from convref.verify import diagnosed, readable, report_on, sums_in
 from convref.verify.bounds import FORMATS
-from convref.verify.diagnosis.problem import Problem
+from convref.verify.problem import Problem
 from convref.verify.reference import Reference, Shape, check, number_of_terms
 from convref.verify.report import Report, judge
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from convref.verify.bounds import Real, rounding_bound
 from convref.verify.diagnosis.places import named_axis
-from convref.verify.diagnosis.problem import Problem
+from convref.verify.problem import Problem
 from convref.verify.report import errors
 
 Array = NDArray[Any]

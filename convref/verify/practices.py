@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.verify.bounds import FORMATS, Real
-from convref.verify.diagnosis.problem import Problem
+from convref.verify.problem import Problem
 from convref.verify.reference import Reference
 
 Array = NDArray[Any]

@@ -15,7 +15,6 @@ from convref.engine import Options
 from convref.errors import WordError
 from convref.functional import conv, conv_input_grad, conv_transpose, conv_weight_grad
 from convref.geometry import bind
-from convref.kernels.exact.digits import FORMS
 from convref.spec import ConvSpec, Words
 from convref.verify.bounds import gamma
 
@@ -85,6 +84,8 @@ def rounded(
     kind: str, shape: Shape, spec: ConvSpec, operands: tuple[Array, ...], dtype: str
 ) -> Array | None:
     """The same, correctly rounded by the back end `exact` to a format; None for other dtypes."""
+    from convref.kernels.exact.digits import FORMS
+
     if dtype not in FORMS or any(array.dtype in WIDE for array in operands):
         return None
     x, w, *rest = (

@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from convref.verify.cases import Case
-from convref.verify.diagnosis.problem import Problem
+from convref.verify.problem import Problem
 from convref.verify.report import VERDICTS, Report, plain
 
 Judged = tuple[Case, str, Report]

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from convref.verify.diagnosis import orders, sums, words
 from convref.verify.diagnosis.parts import parts
 from convref.verify.diagnosis.places import Mask, place, standing
-from convref.verify.diagnosis.problem import Mistake, Problem, one_item, solved
+from convref.verify.problem import Mistake, Problem, one_item, solved
 
 Array = NDArray[Any]
 Family = Callable[[Problem], Iterator[Mistake]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.verify.diagnosis.problem import Mistake, Problem
+from convref.verify.problem import Mistake, Problem
 
 Array = NDArray[Any]
 

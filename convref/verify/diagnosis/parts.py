@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.functional import conv, conv_weight_grad
-from convref.verify.diagnosis.problem import Mistake, Problem, solved
+from convref.verify.problem import Mistake, Problem, solved
 from convref.verify.reference import widened
 
 Array = NDArray[Any]

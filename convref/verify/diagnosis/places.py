@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.verify.diagnosis.problem import Problem
 from convref.verify.diagnosis.words import resolved
+from convref.verify.problem import Problem
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]

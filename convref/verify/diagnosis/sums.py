@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.verify.diagnosis.problem import Mistake, Problem, solved
+from convref.verify.problem import Mistake, Problem, solved
 
 Array = NDArray[Any]
 EXACTLY = 1e-4

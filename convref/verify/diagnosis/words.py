@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from convref.errors import ConvrefError
 from convref.geometry import Geometry, bind, transposed_size
-from convref.verify.diagnosis.problem import Mistake, Problem
+from convref.verify.problem import Mistake, Problem
 
 Array = NDArray[Any]
 Pairs = tuple[tuple[int, int], ...]
