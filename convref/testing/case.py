@@ -19,6 +19,7 @@ from convref.spec import ConvSpec, Words
 from convref.testing.judging import Mismatch, judged, naming
 from convref.verify import readable, sums_in
 from convref.verify.bounds import FORMATS
+from convref.verify.integers import held
 from convref.verify.problem import Problem
 from convref.verify.reference import KINDS
 from convref.verify.report import Report
@@ -275,7 +276,4 @@ def dtype_of(name: str) -> np.dtype[Any]:
 def largest_sum(name: str) -> int:
     """Up to which integer all are numbers of a dtype; a complex product is a sum of two."""
     dtype = dtype_of(name)
-    if dtype.name in FORMATS:
-        limit: int = 2 ** FORMATS[dtype.name].precision
-        return limit // 2 if dtype.kind == "c" else limit
-    return int(np.iinfo(dtype).max)
+    return held(dtype.name) // (2 if dtype.kind == "c" else 1)

@@ -9,10 +9,9 @@ from typing import Any, Self, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from convref.dtypes import as_array, promoted
 from convref.errors import ConvrefError
 from convref.spec import Words
-from convref.verify import diagnosed, practices, readable, report_on, sums_in
+from convref.verify import diagnosed, practices, question, report_on
 from convref.verify.problem import Problem
 from convref.verify.report import Report, judge
 from convref.verify.summary import worst_element
@@ -50,11 +49,7 @@ def assert_conv(
     """
     __tracebackhide__ = True
     with naming("assert_conv"):
-        given, x, w = as_array("output", output), as_array("x", x), as_array("w", w)
-        bias = None if bias is None else readable(as_array("bias", bias))
-        summed = sums_in(promoted(x=x, w=w), accumulate)
-        problem = Problem(kind, given.shape, readable(x), readable(w), bias, words)
-        mismatch = Mismatch.of(problem, readable(given), given.dtype.name, summed)
+        mismatch = Mismatch.of(*question(output, x, w, bias, kind, accumulate, words))
     if mismatch:
         raise mismatch
 
@@ -80,8 +75,9 @@ def judged(
         return of_another_shape(problem, output, dtype, accumulate)
     if not exact:
         return report_on(problem, output, dtype, accumulate)
-    if judge(output, problem.reference(), EXACT, EXACT)[0].ok:
-        return judge(output, problem.reference(), dtype, accumulate)[0]
+    true = problem.reference()
+    if judge(output, true, EXACT, EXACT)[0].ok:
+        return judge(output, true, dtype, accumulate)[0]
     practice = report_on(problem, output, dtype, accumulate)
     if practice.verdict == "explained":
         return practice

@@ -50,11 +50,24 @@ def verify(
 
     Raises the errors of `conv`.
     """
+    return report_on(*question(output, x, w, bias, kind, accumulate, words))
+
+
+def question(
+    output: ArrayLike,
+    x: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None,
+    kind: str,
+    accumulate: DTypeLike | None,
+    words: Words,
+) -> tuple[Problem, NDArray[Any], str, str]:
+    """What `report_on` takes, of what `verify` takes."""
     given, x, w = as_array("output", output), as_array("x", x), as_array("w", w)
     bias = None if bias is None else readable(as_array("bias", bias))
     summed = sums_in(promoted(x=x, w=w), accumulate)
     problem = Problem(kind, given.shape, readable(x), readable(w), bias, words)
-    return report_on(problem, readable(given), given.dtype.name, summed)
+    return problem, readable(given), given.dtype.name, summed
 
 
 def report_on(problem: Problem, output: NDArray[Any], dtype: str, accumulate: str) -> Report:
@@ -78,15 +91,17 @@ def report_on(problem: Problem, output: NDArray[Any], dtype: str, accumulate: st
     with np.errstate(all="ignore"):
         if output.shape != true.value.shape:
             shapes = f"the output has the shape {output.shape}; these words give {true.value.shape}"
-            return diagnosed(report, (("shape", shapes), *mistaken(problem, output, fits)))
+            return diagnosed(
+                report, (("shape", shapes), *mistaken(problem, output, true.value, fits))
+            )
         for practice, other in practices.rounded_inputs(problem):
             if fits(other):
                 return explained(report, practice)
-        if findings := mistaken(problem, output, fits):
+        if findings := mistaken(problem, output, true.value, fits):
             return diagnosed(report, findings)
         if noise := practices.of_errors(problem, output, true, dtype):
             return explained(report, noise)
-        return diagnosed(report, misplaced(problem, output, wrong, fits))
+        return diagnosed(report, misplaced(problem, output, true.value, wrong, fits))
 
 
 def diagnosed(report: Report, findings: tuple[tuple[str, str], ...]) -> Report:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from convref.engine import sizes
 from convref.verify.bounds import FORMATS, Real
 from convref.verify.problem import Problem
 from convref.verify.reference import Reference
@@ -134,9 +135,8 @@ def abs2(array: Array) -> Real:
 
 def around(magnitude: Real, problem: Problem) -> Real:
     """The largest magnitude within a tile of each position, along the spatial axes."""
-    rank, last = problem.spec.rank, problem.spec.layout == "channels_last"
-    first = magnitude.ndim - rank - last
-    for axis in range(first, first + rank):
+    first = problem.first_axis(magnitude.ndim)
+    for axis in range(first, first + problem.spec.rank):
         widest = magnitude
         for step in range(1, min(TILE, magnitude.shape[axis])):
             for shift in (step, -step):
@@ -148,7 +148,7 @@ def around(magnitude: Real, problem: Problem) -> Real:
 def of_maps(problem: Problem, true: Reference) -> Real:
     """``FFT * u * log2(S) * norm(x) * norm(w)``, with the norms of a sample and of all weights."""
     x, w = (array.astype(np.float64) for array in (problem.x, problem.w))
-    lead = x.ndim - problem.spec.rank - 1
+    lead = len(sizes("x", x.shape, problem.spec)[0])
     norms = np.sqrt(np.sum(x * x, axis=tuple(range(lead, x.ndim)), keepdims=True))
     size = prod(x.shape[lead:])
     factor = FFT * SINGLE * max(1.0, log2(max(2, size))) * sqrt(float(np.sum(w * w)))

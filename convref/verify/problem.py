@@ -88,16 +88,13 @@ class Problem:
         """Of the weights, or their gradient."""
         return self.shape if self.kind == "weight_grad" else self.w.shape
 
-    def axis(self, array: Array, number: int) -> int:
-        """Where spatial axis ``number`` of an array in the layout of the words is."""
-        rank = self.spec.rank
-        first = array.ndim - rank - (self.spec.layout == "channels_last")
-        return first + number
+    def first_axis(self, axes: int) -> int:
+        """Which of so many axes is the first spatial one."""
+        return axes - self.spec.rank - (self.spec.layout == "channels_last")
 
-    def channel_axis(self, array: Array) -> int:
-        """Where the channels of an array in the layout of the words are."""
-        last = self.spec.layout == "channels_last"
-        return array.ndim - 1 if last else array.ndim - self.spec.rank - 1
+    def channel_axis(self, axes: int) -> int:
+        """Which of so many axes is that of the channels."""
+        return axes - 1 if self.spec.layout == "channels_last" else self.first_axis(axes) - 1
 
 
 class Mistake(NamedTuple):

@@ -74,18 +74,25 @@ Finding = tuple[str, str]
 """A stable name, and a sentence."""
 
 
-def mistaken(problem: Problem, output: Array, fits: Judge) -> tuple[Finding, ...]:
-    """The mistake that explains every element alone, or the factor that does; or nothing."""
-    for mistake in chain(singles(problem, output), parts(problem, output)):
+def mistaken(problem: Problem, output: Array, true: Array, fits: Judge) -> tuple[Finding, ...]:
+    """The mistake that explains every element alone, or the factor that does; or nothing.
+
+    ``true`` is the problem's result, from which a part and a factor can be told if it has the shape
+    of the output.
+    """
+    alike = output.shape == true.shape
+    for mistake in chain(singles(problem, output), parts(problem, output, true) if alike else ()):
         if fits(mistake.problem):
             return ((mistake.name, mistake.text),)
-    factor = sums.factor(problem, output)
+    factor = sums.factor(problem, output, true) if alike else None
     return () if factor is None else (factor,)
 
 
-def misplaced(problem: Problem, output: Array, wrong: Mask, fits: Judge) -> tuple[Finding, ...]:
+def misplaced(
+    problem: Problem, output: Array, true: Array, wrong: Mask, fits: Judge
+) -> tuple[Finding, ...]:
     """Where an output is wrong, or two mistakes at once."""
-    if output.shape == problem.shape and (local := in_places(problem, output, wrong)):
+    if local := in_places(problem, output, true, wrong):
         return local
     for first, second in pairs(problem, output):
         if fits(second.problem):
@@ -135,10 +142,9 @@ def near(problem: Problem, output: Array) -> bool:
     return bool(gap <= NEAR * size)
 
 
-def in_places(problem: Problem, output: Array, wrong: Mask) -> tuple[Finding, ...]:
+def in_places(problem: Problem, output: Array, true: Array, wrong: Mask) -> tuple[Finding, ...]:
     """Where an output is wrong, and what stands there, if it is wrong in places only."""
-    true = solved(problem)
-    if true is None or not wrong.any() or wrong.mean() > LOCAL:
+    if not wrong.any() or wrong.mean() > LOCAL:
         return ()
     where, what = place(problem, wrong), standing(output, true, wrong)
     findings = []

@@ -116,7 +116,7 @@ def layouts(
             f"{what}, which has its channels {sides[0]}, {done} as if they were {sides[1]}",
             change(partial(relaid, rank=rank, last=last, read=read)),
         )
-    first = array.ndim - rank - last
+    first = problem.first_axis(array.ndim)
     for one, other in combinations(range(first, first + rank), 2):
         if array.shape[one] == array.shape[other]:
             yield Mistake(
@@ -133,8 +133,8 @@ def interleaved(count: int, groups: int) -> Array:
 
 def group_orders(problem: Problem) -> Iterator[Mistake]:
     """Channels of groups in another order: interleaved, where they belong in blocks."""
-    groups, signal = problem.spec.groups, problem.channel_axis(problem.x)
-    written = len(problem.shape) - (problem.x.ndim - signal)
+    groups = problem.spec.groups
+    signal, written = map(problem.channel_axis, (problem.x.ndim, len(problem.shape)))
     places = [
         ("what is read", problem.x.shape, signal, problem.with_signal),
         ("the filters", problem.weight_shape, 0, problem.with_weights),

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.functional import conv, conv_weight_grad
-from convref.verify.problem import Mistake, Problem, solved
+from convref.verify.problem import Mistake, Problem
 from convref.verify.reference import widened
 
 Array = NDArray[Any]
@@ -25,10 +25,9 @@ VECTORS = (4, 8, 16, 32, 64)
 """Widths of blocks of channels, whose tail may be left out."""
 
 
-def parts(problem: Problem, output: Array) -> Iterator[Mistake]:
-    """Mistakes in one part, for an output that this problem does not explain."""
-    true = solved(problem)
-    if true is None or problem.after or problem.kind == "bias_grad" or output.dtype.kind == "b":
+def parts(problem: Problem, output: Array, true: Array) -> Iterator[Mistake]:
+    """Mistakes in one part, for an output that is not the problem's true one."""
+    if problem.kind == "bias_grad" or output.dtype.kind == "b":
         return
     error = widened(output) - true
     error = np.where(np.isfinite(error), error, 0)
@@ -75,13 +74,13 @@ def positions(problem: Problem, error: Array) -> Iterator[Mistake]:
     dy = widened(problem.w)
     # share (..., K, *output): what each element of dy adds, times the error
     share = conv(widened(problem.x), error, backend="numpy", **problem.words) * dy
-    channel, rank = problem.channel_axis(dy), problem.spec.rank
+    channel, first = problem.channel_axis(dy.ndim), problem.first_axis(dy.ndim)
     for axis in range(dy.ndim):
         if axis == channel or dy.shape[axis] < 2:
             continue
         along = share.sum(axis=tuple(other for other in range(dy.ndim) if other != axis))
-        spatial = axis - (dy.ndim - rank - (problem.spec.layout == "channels_last"))
-        batch = axis < min(channel, dy.ndim - rank - 1)
+        spatial = axis - first
+        batch = axis < min(channel, first)
         for (index,) in most(along):
             at = (slice(None),) * axis + (index,)
             yield from missing_or_doubled(

@@ -61,13 +61,12 @@ def named_axis(problem: Problem, shape: tuple[int, ...], axis: int) -> tuple[str
         return names[axis] if axis < 2 else (f"kernel position along axis {axis - 2}", "tap")
     if problem.kind == "bias_grad":
         return "channel", "channel-block"
-    rank, last = problem.spec.rank, problem.spec.layout == "channels_last"
-    lead = len(shape) - rank - 1
-    if axis < lead:
-        return "batch item", "batch-item"
-    if axis == (len(shape) - 1 if last else lead):
+    channel, first = problem.channel_axis(len(shape)), problem.first_axis(len(shape))
+    if axis == channel:
         return "channel", "channel-block"
-    return f"position along spatial axis {axis - lead - (not last)}", "tile"
+    if axis < first:
+        return "batch item", "batch-item"
+    return f"position along spatial axis {axis - first}", "tile"
 
 
 def numbered(what: str, first: int, last: int) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from convref.errors import ConvrefError
 from convref.geometry import Geometry, bind, transposed_size
 from convref.verify.problem import Mistake, Problem
+from convref.verify.reference import spatial
 
 Array = NDArray[Any]
 Pairs = tuple[tuple[int, int], ...]
@@ -28,10 +29,8 @@ def resolved(problem: Problem) -> Geometry | None:
     """The geometry of the convolution, or of the one that is transposed; None if there is none."""
     spec, kernel = problem.spec, problem.weight_shape[2:]
     bigger = problem.shape if problem.kind in ("transpose", "input_grad") else problem.x.shape
-    end = -1 if spec.layout == "channels_last" else None
-    first = len(bigger) - spec.rank - (spec.layout == "channels_last")
     try:
-        return bind(spec, tuple(bigger[first:end]), tuple(kernel))
+        return bind(spec, spatial(bigger, spec), tuple(kernel))
     except ConvrefError:
         return None
 
@@ -148,15 +147,15 @@ def output_padding_sides(problem: Problem) -> Iterator[Mistake]:
     """What a transposed output has beyond its smallest size stands before it, not after."""
     if problem.kind != "transpose":
         return
-    spec, rank = problem.spec, problem.spec.rank
-    last = spec.layout == "channels_last"
-    sizes = [shape[len(shape) - rank - last :][:rank] for shape in (problem.x.shape, problem.shape)]
-    smallest = transposed_size(spec, sizes[0], problem.weight_shape[2:])
-    extra = [size - least for size, least in zip(sizes[1], smallest, strict=True)]
+    spec = problem.spec
+    smallest = transposed_size(spec, spatial(problem.x.shape, spec), problem.weight_shape[2:])
+    extra = [
+        size - least for size, least in zip(spatial(problem.shape, spec), smallest, strict=True)
+    ]
     geometry = resolved(problem)
     if max(extra) <= 0 or geometry is None:
         return
-    first = len(problem.shape) - rank - last
+    first = problem.first_axis(len(problem.shape))
     grown = tuple((lo - e, hi + e) for (lo, hi), e in zip(geometry.padding, extra, strict=True))
     for changed in (
         problem.with_words(padding=grown),  # as more of what the kernel reaches
