@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.dtypes import wide
-from convref.errors import DtypeError, ShapeError, WordError
+from convref.errors import DtypeError, ShapeError, WordError, verb
 from convref.integers import integer, real
-from convref.layer import Layer, constructor
+from convref.layer import Layer
 from convref.names import named
 
 Array = NDArray[Any]
@@ -89,7 +89,7 @@ class LeakyReLU(Elementwise):
     array([-0.25,  0.  ,  2.  ])
     """
 
-    @constructor
+    @verb
     def __init__(self, slope: float = 0.01, name: str | None = None) -> None:
         super().__init__(name)
         self.slope = real("slope", slope, "above 0")
@@ -110,7 +110,7 @@ class ELU(Elementwise):
     is not positive.
     """
 
-    @constructor
+    @verb
     def __init__(self, alpha: float = 1.0, name: str | None = None) -> None:
         super().__init__(name)
         self.alpha = real("alpha", alpha, "above 0")
@@ -209,7 +209,7 @@ class GELU(Elementwise):
     array([-7.61985302e-23,  0.00000000e+00,  8.41344746e-01])
     """
 
-    @constructor
+    @verb
     def __init__(self, approximate: bool = False, name: str | None = None) -> None:
         super().__init__(name)
         if not isinstance(approximate, bool):  # "none" is true, and PyTorch's word for False
@@ -243,7 +243,7 @@ class Softmax(Layer):
     array([0.5, 0.5, 0. ])
     """
 
-    @constructor
+    @verb
     def __init__(self, axis: int = -1, name: str | None = None) -> None:
         super().__init__(name)
         self.axis = integer("axis", axis)

@@ -55,17 +55,17 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
     """Put the name of a public function before the message of every error that leaves it.
 
     Where one public function calls another, the outermost name stands: the one the user wrote.
-    Of a constructor that is the name of its class.
+    Of a constructor that is the class of what is made.
     """
     name = function.__qualname__.rpartition("<locals>.")[2]
-    name = name.removesuffix(".__post_init__").removesuffix(".__init__")
+    constructs = function.__name__ in ("__init__", "__post_init__")
 
     @wraps(function)
     def named(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except ConvrefError as error:
-            error.operation = name
+            error.operation = type(args[0]).__name__ if constructs else name
             raise
 
     return named

@@ -8,12 +8,11 @@ Who writes a layer writes `forward` and `gradient`, next to each other; `output_
 shape changes; and `build` where there are parameters.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from math import prod
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +26,6 @@ from convref.regularisers import Regulariser
 from convref.summary import Field, Row, Shape
 
 Array = NDArray[Any]
-F = TypeVar("F", bound=Callable[..., None])
 
 
 @dataclass(eq=False)
@@ -140,26 +138,30 @@ class Layer:
                 )
             return self.gradient(cast_to(dtype, "dy", array))
 
+    def own_parameters(self) -> dict[str, Parameter]:
+        """Those that this layer holds itself."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Parameter)}
+
     def parameters(self) -> dict[str, Parameter]:
         """All parameters by dotted name: ``weight``, ``0.weight``, ``body.2.bias``."""
-        found = {name: value for name, value in vars(self).items() if isinstance(value, Parameter)}
+        found = self.own_parameters()
         for key, child in self.children().items():
             found |= {f"{key}.{name}": value for name, value in child.parameters().items()}
         return found
 
     def trained(self) -> dict[str, Parameter]:
         """Those that an optimiser may change."""
-        own = {name: value for name, value in vars(self).items() if isinstance(value, Parameter)}
-        found = {name: value for name, value in own.items() if value.trainable and self.trainable}
+        own = self.own_parameters().items() if self.trainable else ()
+        found = {name: value for name, value in own if value.trainable}
         for key, child in self.children().items():
             found |= {f"{key}.{name}": value for name, value in child.trained().items()}
         return found
 
     def penalty(self) -> float:
         """What all regularisers add to the loss."""
-        own = [value for value in vars(self).values() if isinstance(value, Parameter)]
+        own = [value.penalty() for value in self.own_parameters().values()]
         inner = [child.penalty() for child in self.children().values()]
-        return self.activity + sum(value.penalty() for value in own) + sum(inner)
+        return self.activity + sum(own) + sum(inner)
 
     @property
     def trainable(self) -> bool:
@@ -240,20 +242,6 @@ class Layer:
             inner = f" > {error.operation}" if error.operation else ""
             error.operation = f"{self.name}{inner}"
             raise
-
-
-def constructor(init: F) -> F:
-    """Put the name of the class before the message of an error that leaves an ``__init__``."""
-
-    @wraps(init)
-    def named(self: Layer, *args: Any, **words: Any) -> None:
-        try:
-            init(self, *args, **words)
-        except ConvrefError as error:
-            error.operation = type(self).__name__
-            raise
-
-    return cast(F, named)
 
 
 def cast_to(dtype: np.dtype[Any], name: str, array: Array) -> Array:

@@ -31,7 +31,7 @@ from convref.errors import ShapeError, WordError, verb
 from convref.geometry import bind, spread
 from convref.initialisers import Fans, VarianceScaling, he_uniform
 from convref.integers import per_axis
-from convref.layer import Layer, Parameter, constructor
+from convref.layer import Layer, Parameter
 from convref.padding import Padding, resolve
 from convref.summary import Shape
 from convref.weighted import Weighted, kernel_of
@@ -166,7 +166,7 @@ class Conv1D(Convolution, layers.Conv1d):
     (10, 10, 15)
     """
 
-    @constructor
+    @verb
     def __init__(
         self,
         filters: int,
@@ -192,7 +192,7 @@ class Conv2D(Convolution, layers.Conv2d):
     (10, 10, 3, 5)
     """
 
-    @constructor
+    @verb
     def __init__(
         self,
         filters: int,

@@ -4,8 +4,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from convref.errors import ShapeError, WordError
-from convref.layer import Layer, constructor
+from convref.errors import ShapeError, WordError, verb
+from convref.layer import Layer
 from convref.summary import Field, Row, Shape
 
 Array = NDArray[Any]
@@ -17,7 +17,7 @@ class Sequential(Layer):
     Its parameters are named by number: ``0.weight``, ``3.body.1.bias``.
     """
 
-    @constructor
+    @verb
     def __init__(self, *layers: Layer, name: str | None = None) -> None:
         super().__init__(name)
         self.layers: list[Layer] = []
@@ -73,7 +73,7 @@ class Residual(Layer):
     https://arxiv.org/abs/1512.03385.
     """
 
-    @constructor
+    @verb
     def __init__(self, body: Layer, shortcut: Layer | None = None, name: str | None = None) -> None:
         super().__init__(name)
         for word, layer in (("body", body), ("shortcut", shortcut)):

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Unpack
 from numpy.typing import NDArray
 
 from convref import engine
+from convref.errors import verb
 from convref.geometry import bind
-from convref.layer import constructor
 from convref.spec import Axes, ConvSpec, Words
 from convref.summary import Field, Shape
 from convref.weighted import (
@@ -53,7 +53,7 @@ class Conv(Weighted):
     rank: ClassVar[int | None] = None
     """Spatial axes; None: as many as kernel_size has entries."""
 
-    @constructor
+    @verb
     def __init__(
         self,
         in_channels: int | None,

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from convref import engine
 from convref.activations import activation
 from convref.constraints import Constraint
-from convref.errors import ShapeError, WordError
+from convref.errors import ShapeError, WordError, verb
 from convref.geometry import bind
 from convref.initialisers import Initialiser
 from convref.integers import real
-from convref.layer import Layer, cast_to, constructor
+from convref.layer import Layer, cast_to
 from convref.padding import Padding
 from convref.regularisers import Regulariser
 from convref.spec import Axes, ConvSpec
@@ -240,7 +240,7 @@ class ConvLSTM(Weighted):
     rank: ClassVar[int | None] = None
     """Spatial axes; None: as many as kernel_size has entries."""
 
-    @constructor
+    @verb
     def __init__(
         self,
         in_channels: int | None,

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from convref import engine
 from convref.checks import check_transposed_channels, check_transposed_size
+from convref.errors import verb
 from convref.functional import chosen_size
 from convref.geometry import bind, spread, transposed_size
-from convref.layer import constructor
 from convref.padding import Padding
 from convref.spec import Axes, ConvSpec
 from convref.summary import Field, Shape
@@ -79,7 +79,7 @@ class ConvTranspose(Weighted):
     rank: ClassVar[int | None] = None
     """Spatial axes; None: as many as kernel_size has entries."""
 
-    @constructor
+    @verb
     def __init__(
         self,
         in_channels: int | None,

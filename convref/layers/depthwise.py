@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from convref import engine
 from convref.constraints import Constraint
 from convref.depthwise import refuse_groups
+from convref.errors import verb
 from convref.geometry import bind
 from convref.initialisers import Initialiser
-from convref.layer import constructor
 from convref.padding import Padding
 from convref.regularisers import Regulariser
 from convref.spec import Axes, ConvSpec
@@ -139,7 +139,7 @@ class DepthwiseConv(PerChannel):
     ((5, 6, 5, 5), (5, 3, 9, 9), (6, 1, 3, 3), (6,))
     """
 
-    @constructor
+    @verb
     def __init__(
         self, in_channels: int | None, kernel_size: Axes, **words: Unpack[DepthwiseConvWords]
     ) -> None:
@@ -221,7 +221,7 @@ class SeparableConv(PerChannel):
     ((5, 8, 9, 9), (5, 3, 9, 9), (6, 1, 3, 3), (8, 6, 1, 1))
     """
 
-    @constructor
+    @verb
     def __init__(
         self,
         in_channels: int | None,

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.dtypes import divisible, wide
+from convref.errors import verb
 from convref.integers import real
-from convref.layer import Layer, constructor, generator
+from convref.layer import Layer, generator
 
 Array = NDArray[Any]
 
@@ -30,7 +31,7 @@ class Dropout(Layer):
     neural networks from overfitting", JMLR 2014; scaled while training, not afterwards.
     """
 
-    @constructor
+    @verb
     def __init__(
         self, rate: float, *, rng: np.random.Generator | int | None = None, name: str | None = None
     ) -> None:

@@ -6,8 +6,7 @@ from typing import Any, Unpack
 from numpy.typing import NDArray
 
 from convref import engine
-from convref.errors import ShapeError
-from convref.layer import constructor
+from convref.errors import ShapeError, verb
 from convref.spec import ConvSpec
 from convref.summary import Shape
 from convref.weighted import AS_SET, Settings, Weighted, channel_count, split_words
@@ -34,7 +33,7 @@ class Linear(Weighted):
     ((5, 2, 4), (5, 2, 3), (4, 3), (4,))
     """
 
-    @constructor
+    @verb
     def __init__(
         self, in_features: int | None, out_features: int, **words: Unpack[Settings]
     ) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from convref.dtypes import accumulator, wide
-from convref.errors import DtypeError, ShapeError
+from convref.errors import DtypeError, ShapeError, verb
 from convref.integers import real
-from convref.layer import Layer, Parameter, constructor
+from convref.layer import Layer, Parameter
 from convref.spec import ConvSpec
 from convref.summary import Shape
 from convref.weighted import channel_count, check_takes, inexact
@@ -51,7 +51,7 @@ class BatchNorm(Layer):
     running_mean: Parameter
     running_variance: Parameter
 
-    @constructor
+    @verb
     def __init__(
         self,
         channels: int | None = None,

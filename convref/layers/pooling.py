@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from convref import engine
 from convref.dtypes import accumulator, divisible
-from convref.errors import DtypeError, ShapeError
+from convref.errors import DtypeError, ShapeError, verb
 from convref.geometry import Geometry, bind
-from convref.layer import Layer, constructor
+from convref.layer import Layer
 from convref.padding import Padding
 from convref.spec import Axes, ConvSpec
 from convref.summary import Field, Shape
@@ -33,7 +33,7 @@ class Pool(Layer):
     rank: ClassVar[int | None] = None
     """Spatial axes; None: as many as kernel_size has entries."""
 
-    @constructor
+    @verb
     def __init__(
         self,
         kernel_size: Axes,
@@ -215,7 +215,7 @@ class AvgPool(Pool):
     array([[1., 5., 4.]])
     """
 
-    @constructor
+    @verb
     def __init__(
         self,
         kernel_size: Axes,
@@ -299,7 +299,7 @@ class GlobalAvgPool(Layer):
     array([[3., 5.]])
     """
 
-    @constructor
+    @verb
     def __init__(
         self,
         *,

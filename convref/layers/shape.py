@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref import engine
-from convref.errors import ShapeError, WordError
+from convref.errors import ShapeError, WordError, verb
 from convref.geometry import Geometry, bind
 from convref.integers import is_sequence
-from convref.layer import Layer, constructor
+from convref.layer import Layer
 from convref.memory import check_fits
 from convref.padding import Pair, pairs
 from convref.spec import ConvSpec
@@ -76,7 +76,7 @@ class ZeroPad(Framed):
     rank: ClassVar[int | None] = None
     """Spatial axes; None: as many as padding has entries."""
 
-    @constructor
+    @verb
     def __init__(
         self, padding: Edges, *, layout: str = "channels_first", name: str | None = None
     ) -> None:
@@ -101,7 +101,7 @@ class Crop(Framed):
     rank: ClassVar[int | None] = None
     """Spatial axes; None: as many as cropping has entries."""
 
-    @constructor
+    @verb
     def __init__(
         self, cropping: Edges, *, layout: str = "channels_first", name: str | None = None
     ) -> None:

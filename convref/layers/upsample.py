@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from convref import engine
 from convref.dtypes import accumulator, divisible
-from convref.errors import ShapeError, WordError
+from convref.errors import ShapeError, WordError, verb
 from convref.integers import kernel_sizes, per_axis
-from convref.layer import Layer, constructor
+from convref.layer import Layer
 from convref.memory import check_fits
 from convref.spec import Axes, ConvSpec, one_of
 from convref.summary import Field, Shape
@@ -84,7 +84,7 @@ class Upsample(Layer):
     rank: ClassVar[int | None] = None
     """Spatial axes; None: as many as scale_factor has entries."""
 
-    @constructor
+    @verb
     def __init__(
         self,
         scale_factor: Axes,

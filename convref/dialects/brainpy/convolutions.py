@@ -20,10 +20,9 @@ from convref.dialects.brainpy.objects import (
     training_mode,
 )
 from convref.dtypes import as_array
-from convref.errors import DtypeError, ShapeError, WordError
+from convref.errors import DtypeError, ShapeError, WordError, verb
 from convref.geometry import resolved, transposed_size
 from convref.integers import integer
-from convref.layer import constructor
 from convref.padding import Pair
 from convref.spec import ConvSpec
 from convref.summary import Shape
@@ -175,7 +174,7 @@ class GeneralConv(Brainpy, layers.Conv):
     Raises WordError, ShapeError and DtypeError, which are the errors of brainpy as well.
     """
 
-    @constructor
+    @verb
     def __init__(
         self,
         in_channels: int,
@@ -263,7 +262,7 @@ class GeneralConvTranspose(Brainpy, layers.ConvTranspose):
     all of it is kept here. Other words and the errors are those of `GeneralConv`.
     """
 
-    @constructor
+    @verb
     def __init__(
         self,
         in_channels: int,

@@ -30,11 +30,10 @@ from convref.dialects.torch.functions import without_channels
 from convref.dialects.torch.module import IncompatibleKeys, Module
 from convref.dialects.torch.refusals import ArgumentError, at_run_time
 from convref.dialects.torch.settings import settings
-from convref.errors import WordError
+from convref.errors import WordError, verb
 from convref.geometry import transposed_size
 from convref.initialisers import Zeros
 from convref.integers import is_sequence
-from convref.layer import constructor
 from convref.spec import Axes, ConvSpec
 from convref.summary import Shape
 from convref.weighted import Weighted
@@ -163,7 +162,7 @@ class ConvNd(Convolutional, layers.Conv):
     transposed = False
     padding_mode = Word()
 
-    @constructor
+    @verb
     def __init__(
         self,
         in_channels: int,
@@ -232,7 +231,7 @@ class ConvTransposeNd(Convolutional, layers.ConvTranspose):
     transposed = True
     padding_mode = "zeros"
 
-    @constructor
+    @verb
     def __init__(
         self,
         in_channels: int,

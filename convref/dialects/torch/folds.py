@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from convref.dialects.torch.arguments import check_axes, exactly
 from convref.dialects.torch.functions import column_words, fold, unfold
 from convref.dialects.torch.module import Module
+from convref.errors import verb
 from convref.geometry import Geometry, bind
-from convref.layer import constructor
 from convref.spec import Axes, ConvSpec
 from convref.summary import Shape
 
@@ -49,7 +49,7 @@ class Unfold(Columns):
 
     arguments = ("kernel_size", "dilation", "padding", "stride")
 
-    @constructor
+    @verb
     def __init__(
         self, kernel_size: Axes, dilation: Axes = 1, padding: Axes = 0, stride: Axes = 1
     ) -> None:
@@ -81,7 +81,7 @@ class Fold(Columns):
 
     arguments = ("output_size", "kernel_size", "dilation", "padding", "stride")
 
-    @constructor
+    @verb
     def __init__(
         self,
         output_size: Axes,

@@ -19,7 +19,7 @@ from convref.dialects.torch.convolutions import (
     check_zeros,
 )
 from convref.dialects.torch.module import IncompatibleKeys
-from convref.layer import constructor
+from convref.errors import verb
 from convref.spec import Axes
 
 
@@ -58,7 +58,7 @@ class LazyConvNd(Lazy, ConvNd):
 
     arguments = ConvNd.arguments[1:]
 
-    @constructor
+    @verb
     def __init__(
         self,
         out_channels: int,
@@ -83,7 +83,7 @@ class LazyConvTransposeNd(Lazy, ConvTransposeNd):
 
     arguments = ConvTransposeNd.arguments[1:]
 
-    @constructor
+    @verb
     def __init__(
         self,
         out_channels: int,
