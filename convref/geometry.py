@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref import padding as paddings
-from convref.errors import ShapeError, verb
-from convref.integers import is_sequence, per_axis
+from convref.errors import ShapeError, WordError, shown, verb
+from convref.integers import is_sequence, members, per_axis
 from convref.memory import check_fits
 from convref.spec import Axes, ConvSpec, Words
 
@@ -72,9 +72,13 @@ class Axis:
         count = max(0, min(self.size - first, -((start - self.canvas) // step)))
         return slice(start, start + count * step, step), slice(first, first + count)
 
-    def sources(self, mode: str) -> Offsets:
-        """The input position that each canvas cell shows, -1 where it shows a zero."""
-        i = np.arange(self.canvas) - self.lo  # in units of the spread-out input
+    def sources(self, mode: str, first: int = 0, stop: int | None = None) -> Offsets:
+        """The input position that each canvas cell shows, -1 where it shows a zero.
+
+        Of all cells, or of those from ``first`` to ``stop``.
+        """
+        cells = np.arange(first, self.canvas if stop is None else stop)
+        i = cells - self.lo  # in units of the spread-out input
         last = self.spread - 1
         if mode == "replicate":
             i = i.clip(0, last)
@@ -127,13 +131,15 @@ class Geometry:
 
         Raises WordError for a setting out of range, ShapeError where the output would be empty.
         """
-        rank = max(
-            len(tuple(size)) if is_sequence(size) else 1 for size in (input_size, kernel_size)
-        )
+        given = {"input_size": input_size, "kernel_size": kernel_size}
+        sizes: dict[str, Any] = {  # listed once, for an iterator could not be listed again
+            name: members(name, size) if is_sequence(size) else size for name, size in given.items()
+        }
+        rank = max(len(size) if isinstance(size, tuple) else 1 for size in sizes.values())
         return bind(
             ConvSpec.of(rank, **words),
-            per_axis("input_size", input_size, rank, minimum=0),
-            per_axis("kernel_size", kernel_size, rank, minimum=1),
+            per_axis("input_size", sizes["input_size"], rank, minimum=0),
+            per_axis("kernel_size", sizes["kernel_size"], rank, minimum=1),
         )
 
     @cached_property
@@ -236,16 +242,15 @@ class Geometry:
             x[..., *positions] = canvas[..., *cells]
             return
         for number, axis in enumerate(self.axes, start=-len(self.axes)):
-            canvas = _sum_by_source(canvas, axis, number, self.padding_mode)
+            canvas = sum_by_source(canvas, axis.sources(self.padding_mode), axis.size, number)
         x[...] = canvas
 
 
-def _sum_by_source(canvas: NDArray[Any], axis: Axis, number: int, mode: str) -> NDArray[Any]:
-    """Along one axis, sum the canvas cells that show the same input position."""
-    sources = axis.sources(mode)
+def sum_by_source(canvas: NDArray[Any], sources: Offsets, size: int, number: int) -> NDArray[Any]:
+    """Along one axis, sum the canvas cells that show the same one of ``size`` positions."""
     order = np.argsort(sources, kind="stable")[np.count_nonzero(sources < 0) :]
     shown, starts = np.unique(sources[order], return_index=True)
-    summed = np.zeros((*canvas.shape[:number], axis.size, *canvas.shape[number:][1:]), canvas.dtype)
+    summed = np.zeros((*canvas.shape[:number], size, *canvas.shape[number:][1:]), canvas.dtype)
     sums = np.add.reduceat(np.take(canvas, order, axis=number), starts, axis=number)
     np.moveaxis(summed, number, 0)[shown] = np.moveaxis(sums, number, 0)
     return summed
@@ -289,7 +294,7 @@ def _check_axis(axis: Axis, number: int, padding_mode: str) -> None:
         )
     if padding_mode != "zeros" and axis.size == 0:
         raise ShapeError(
-            f"`padding_mode` (={padding_mode!r}) has nothing to repeat along spatial axis "
+            f"`padding_mode` (={shown(padding_mode)}) has nothing to repeat along spatial axis "
             f"{number}, where the input is empty",
             "use padding_mode='zeros'",
         )
@@ -303,3 +308,32 @@ def transposed_size(spec: ConvSpec, size: Sequence[int], kernel: Sequence[int]) 
             zip(size, kernel, spec.stride, spec.dilation, strict=True)
         )
     )
+
+
+def gathered(geometry: Geometry) -> Geometry:
+    """The transpose, read as a convolution: what `input_grad` scatters, gathered by its outputs.
+
+    Output o reaches position i by tap k where ``i*e = o*s + k*d - lo``, for stride s, dilation d
+    and input dilation e. So i gathers ``o*s = i*e + k'*d - (window - 1 - lo)`` with the taps turned
+    around, ``k' = kernel - 1 - k``: a convolution of stride e over outputs that are spread s apart.
+    It takes the flipped kernel, with input and output channels exchanged.
+
+    >>> gathered(Geometry.of(5, 3, stride=2)).axes[0]
+    Axis(size=2, kernel=3, stride=1, dilation=1, input_dilation=2, lo=2, hi=2)
+
+    Raises WordError where padding repeats inputs: the transpose adds them up.
+    """
+    if geometry.padding_mode != "zeros":
+        raise WordError(
+            f"with `padding_mode` (={geometry.padding_mode!r}) the transpose is no convolution",
+            "use padding_mode='zeros'",
+        )
+    axes = tuple(
+        Axis(
+            axis.output, axis.kernel, axis.input_dilation, axis.dilation, axis.stride,
+            lo=axis.window - 1 - axis.lo,
+            hi=axis.spread + axis.lo - spread(axis.output, axis.stride),
+        )
+        for axis in geometry.axes
+    )  # fmt: skip
+    return Geometry(axes, geometry.groups, geometry.padding_mode)

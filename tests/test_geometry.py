@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import oracles
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from messages import refused
 from strategies import PADDING_MODES, Problem, problems
 
-from convref import Geometry, ShapeError, conv, conv_transpose
+from convref import Geometry, ShapeError, WordError, conv, conv_transpose
+from convref.geometry import gathered
+from convref.kernels import im2col
 
 DUMOULIN_VISIN = [
     # figure of arXiv:1603.07285v2: input, kernel, stride, padding, dilation, output
@@ -156,3 +158,29 @@ def test_kernel_without_taps() -> None:
     message = "conv: the kernel has no taps along spatial axis 1; give it one or more"
     with refused(ShapeError, message):
         conv(np.ones((1, 4, 4)), np.ones((1, 1, 2, 0)))
+
+
+@given(p=problems(modes=("zeros",)))
+def test_the_transpose_gathers(p: Problem) -> None:
+    geometry = Geometry.of(p.input_size, p.kernel, **p.words)
+    back = gathered(geometry)
+    assume(prod(geometry.input_size))  # of nothing there is no convolution
+    assert (back.input_size, back.output_size) == (geometry.output_size, geometry.input_size)
+    x, y, taps = (prod(size) for size in (p.input_size, geometry.output_size, p.kernel))
+    rows = p.channels_first(p.dy).reshape(-1, p.groups, len(p.w) // p.groups, y)
+    w = p.w.reshape(p.groups, -1, p.w.shape[1], taps)
+    dx = np.empty((len(rows), p.groups, p.w.shape[1], x), np.int64)
+    im2col.input_grad(dx, w, rows, geometry)
+    gathers = np.empty_like(dx)
+    im2col.forward(rows, w.swapaxes(1, 2)[..., ::-1], gathers, back)
+    assert np.array_equal(gathers, dx)
+
+
+def test_no_gathering_of_repeated_inputs() -> None:
+    geometry = Geometry.of(5, 3, padding=1, padding_mode="reflect")
+    with refused(
+        WordError,
+        "with `padding_mode` (='reflect') the transpose is no convolution; "
+        "use padding_mode='zeros'",
+    ):
+        gathered(geometry)
