@@ -7,6 +7,7 @@ the same lines serve as exact integers and as longdouble references.
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 from math import prod
 from typing import Any, NamedTuple
 
@@ -157,3 +158,14 @@ def input_grad(dy: Array, w: Array, input_size: tuple[int, ...], **words: Any) -
         grad = np.einsum("ngkp,gkc->ngcp", rows(dy, how), by_group(w, tap, how.groups))
         np.add.at(dx, source, grad)
     return in_layout(dx[1:].reshape(shape), rank, words)
+
+
+def levels(
+    sums: Array, multipliers: list[Fraction], zero_point: int, limits: tuple[int, int]
+) -> Array:
+    """Sums ``(K, P)`` as levels: times a multiplier each, rounded to even, saturated."""
+    found = np.empty(sums.shape, np.int64)
+    for (k, p), number in np.ndenumerate(sums):
+        level = round(int(number) * multipliers[k]) + zero_point  # of a Fraction, ties to even
+        found[k, p] = min(max(level, limits[0]), limits[1])
+    return found

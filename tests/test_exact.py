@@ -26,9 +26,10 @@ from convref import (
 from convref.kernels import exact
 
 Array = np.ndarray[Any, Any]
-DTYPES = ("float16", "bfloat16", "float32", "float64")
+DTYPES = ("float8_e5m2", "float16", "bfloat16", "float32", "float64")
 SEEDS = st.integers(0, 2**32 - 1)
 FORMS = {"float16": (11, -24), "bfloat16": (8, -133), "float32": (24, -149), "float64": (53, -1074)}
+FORMS |= {"float8_e4m3fn": (4, -9), "float8_e5m2": (3, -16)}
 """Bits of the significand, and the exponent of the smallest number."""
 
 
@@ -182,7 +183,7 @@ def test_sums_of_exact_products_are_those_of_fsum(seed: int) -> None:
 def test_ties_and_what_breaks_them(dtype: str, sign: int) -> None:
     """Halfway between 1 and its neighbour, and off by a term that no format holds beside 1."""
     u = 2.0 ** -FORMS[dtype][0]
-    tiny, one = 2.0 ** (-24 if dtype == "float16" else -120), np.ones((1, 1, 3), dtype)
+    tiny, one = 2.0 ** max(FORMS[dtype][1], -120), np.ones((1, 1, 3), dtype)
     for last, crumb, expected in (
         (u, 0, 1), (u, tiny, 1 + 2 * u), (u, -tiny, 1),
         (3 * u, 0, 1 + 4 * u), (3 * u, tiny, 1 + 4 * u), (3 * u, -tiny, 1 + 2 * u),
@@ -195,6 +196,23 @@ def test_ties_and_what_breaks_them(dtype: str, sign: int) -> None:
             x = terms[[first, second]][None].astype(dtype)
             y = conv(x, one[..., :2], terms[[bias]].astype(dtype), backend="exact")
             assert float(y.item()) == sign * expected
+
+
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        ([448, 15, 1], 448),  # halfway to 480, which stands for NaN
+        ([448, 15, 1 + 2.0**-3], np.nan),
+        ([-448, -448, 448], -448),
+        ([-448, -448, 416], np.nan),
+        ([1, 2.0**-4, 2.0**-9], 1.125),
+        ([2.0**-9, 2.0**-9, -(2.0**-9)], 2.0**-9),
+    ],
+)
+def test_float8_e4m3fn_ends_at_448(terms: list[float], expected: float) -> None:
+    one = np.ones((1, 1, 3), "float8_e4m3fn")
+    y = conv(np.array([terms]).astype("float8_e4m3fn"), one, backend="exact")
+    np.testing.assert_array_equal(float(y.item()), expected)
 
 
 def test_narrow_formats_are_rounded_once() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.verify.bounds import Real, overflow, rounding_bound, ulp
+from convref.verify.bounds import FLOAT8, FORMATS, Real, overflow, rounding_bound, ulp
 from convref.verify.reference import Reference
 
 Array = NDArray[Any]
@@ -98,6 +98,8 @@ def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> tuple[
         with np.errstate(all="ignore"):
             bound = rounding_bound(true.magnitude, true.terms, accumulate, dtype)
             bound += true.uncertainty
+            if dtype in FORMATS and FORMATS[dtype].missing:
+                output = with_infinity(output, true.value, bound, dtype)
             error = errors(output, true, bound, dtype, accumulate)
             used = np.where(error > 0, error / bound, 0)
             ulps = np.where(error > 0, error / ulp(abs(true.value).astype(np.float64), dtype), 0)
@@ -119,6 +121,13 @@ def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> tuple[
         statistics=statistics,
     )
     return report, wrong
+
+
+def with_infinity(output: Array, true: Array, bound: Real, dtype: str) -> Array:
+    """What a format without infinity has as NaN, as the infinity that it stands for."""
+    beyond = np.isnan(output) & np.isfinite(true) & (abs(true) + bound >= overflow(dtype))
+    beyond |= np.isnan(output) & np.isinf(true)
+    return np.where(beyond, np.copysign(np.inf, true), output)
 
 
 def statistics_of(output: Array, true: Array, used: Real, error: Real, bound: Real) -> Statistics:
@@ -143,15 +152,19 @@ def statistics_of(output: Array, true: Array, used: Real, error: Real, bound: Re
 def errors(output: Array, true: Reference, bound: Real, dtype: str, accumulate: str) -> Real:
     """Distance of each element from its true value; 0 where both are one infinity or both NaN.
 
-    An overflow counts as honest where the true value, or a partial sum, may come so far.
+    An overflow counts as honest where the true value, or a partial sum, may come so far. Formats of
+    8 bits may end at their largest number there.
     """
     same = (output == true.value) | (np.isnan(output) & np.isnan(true.value))
     distance = np.where(same, 0, abs(output - true.value)).astype(np.float64)
     distance[np.isnan(distance)] = np.inf
     in_sums = true.magnitude + bound >= overflow(accumulate)
-    in_storing = np.isinf(output) & (abs(true.value) + bound >= overflow(dtype))
+    ends = np.isinf(output)
+    if dtype in FLOAT8:
+        ends |= abs(output) == FORMATS[dtype].largest
+    in_storing = ends & (abs(true.value) + bound >= overflow(dtype))
     same_side = (output.real > 0) == (true.value.real > 0)
-    honest = ~np.isfinite(output) & (in_sums | in_storing & same_side)
+    honest = ~np.isfinite(output) & in_sums | in_storing & same_side
     return np.where(honest & np.isfinite(true.value), 0, distance)
 
 

@@ -49,6 +49,8 @@ FORMS = {
     "bfloat16": Form(8, -133, 2.0**128),
     "float32": Form(24, -149, 2.0**128),
     "float64": Form(53, -1074, np.inf),
+    "float8_e4m3fn": Form(4, -9, 480.0),  # the largest number is 448; it has NaN for infinity
+    "float8_e5m2": Form(3, -16, 2.0**16),
 }
 FORMS |= {"complex64": FORMS["float32"], "complex128": FORMS["float64"]}  # of each part
 

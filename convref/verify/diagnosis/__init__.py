@@ -24,6 +24,21 @@ mistake would have solved. Nothing found is an answer too.
 `vector-lane`, `tap`, `block` | the place that is wrong |
 | `unwritten`, `stale` | what stands there instead |
 | `shape` | the output has another shape |
+
+Of quantised outputs, in the steps between integers and what they stand for:
+
+| name | what it says |
+| --- | --- |
+| `x-zero-point-missing`, `w-zero-point-missing`, `y-zero-point-missing` | one is left out |
+| `x-zero-point-added`, `w-zero-point-added`, `y-zero-point-added` | one is added, or added twice |
+| `padding-zero-point` | padding is 0, and not the zero point of x |
+| `w-zero-point-per-tensor`, `scale-per-tensor` | one for all channels, where each has its own |
+| `scale-order`, `scale-unknown` | scales of w in another order, or others |
+| `x-signedness`, `w-signedness` | signed integers read as unsigned, or the reverse |
+| `accumulator-overflow` | sums wrap round, or are saturated, in 16 bits |
+| `truncated` | values are truncated, where they are to be rounded |
+| `relu-fused`, `clamped` | an activation is fused |
+| `saturation-missing`, `saturated-early` | what is out of range is not brought to its end |
 """
 
 from collections.abc import Callable, Iterator
@@ -33,10 +48,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.verify.diagnosis import orders, sums, words
+from convref.verify.diagnosis import levels, orders, sums, words
 from convref.verify.diagnosis.parts import parts
 from convref.verify.diagnosis.places import Mask, place, standing
 from convref.verify.problem import Mistake, Problem, one_item, solved
+from convref.verify.quantised_problem import QuantisedProblem
 
 Array = NDArray[Any]
 Family = Callable[[Problem], Iterator[Mistake]]
@@ -44,6 +60,12 @@ Judge = Callable[[Problem], bool]
 """Whether the output is legitimate for a problem."""
 
 FAMILIES: tuple[Family, ...] = (
+    levels.zero_points,
+    levels.stores,
+    levels.scales,
+    levels.biases,
+    levels.signs,
+    levels.accumulators,
     orders.kernel_flipped,
     words.same_side,
     words.output_padding_sides,
@@ -61,7 +83,8 @@ FAMILIES: tuple[Family, ...] = (
 )
 """In order of plausibility."""
 NEAR = 0.02
-"""How far, as a share of its norm, an output may be from one that is worth judging."""
+"""How far, as a share of its norm, an output may be from one that is worth judging; in a coarse
+format as far as rounding takes it."""
 MOST_WORK = 2 * 10**9
 """Multiply-adds that may be spent on pairs of mistakes."""
 CALL = 3 * 10**5
@@ -74,27 +97,41 @@ Finding = tuple[str, str]
 """A stable name, and a sentence."""
 
 
-def mistaken(problem: Problem, output: Array, true: Array, fits: Judge) -> tuple[Finding, ...]:
+def mistaken(
+    problem: Problem, output: Array, true: Array, fits: Judge, coarse: float = 0.0
+) -> tuple[Finding, ...]:
     """The mistake that explains every element alone, or the factor that does; or nothing.
 
     ``true`` is the problem's result, from which a part and a factor can be told if it has the shape
-    of the output.
+    of the output. ``coarse`` is the unit roundoff of its format.
     """
     alike = output.shape == true.shape
-    for mistake in chain(singles(problem, output), parts(problem, output, true) if alike else ()):
+    for mistake in chain(
+        singles(problem, output, coarse), parts(problem, output, true) if alike else ()
+    ):
         if fits(mistake.problem):
             return ((mistake.name, mistake.text),)
-    factor = sums.factor(problem, output, true) if alike else None
+    if not alike:
+        return ()
+    if isinstance(problem, QuantisedProblem) and problem.roundings:
+        factor = levels.factor(problem, output, true)
+    else:
+        factor = sums.factor(problem, output, true)
     return () if factor is None else (factor,)
 
 
 def misplaced(
-    problem: Problem, output: Array, true: Array, wrong: Mask, fits: Judge
+    problem: Problem,
+    output: Array,
+    true: Array,
+    wrong: Mask,
+    fits: Judge,
+    coarse: float = 0.0,
 ) -> tuple[Finding, ...]:
     """Where an output is wrong, or two mistakes at once."""
     if local := in_places(problem, output, true, wrong):
         return local
-    for first, second in pairs(problem, output):
+    for first, second in pairs(problem, output, coarse):
         if fits(second.problem):
             return ((first.name, f"two at once: {first.text}"), (second.name, f"and {second.text}"))
     return ()
@@ -105,16 +142,16 @@ def families(problem: Problem) -> tuple[Family, ...]:
     return FAMILIES[-2:] if problem.kind == "bias_grad" else FAMILIES
 
 
-def singles(problem: Problem, output: Array) -> Iterator[Mistake]:
+def singles(problem: Problem, output: Array, coarse: float) -> Iterator[Mistake]:
     """Single mistakes whose results are near the output."""
     part, seen = one_item(problem, output)
     for family in families(problem):
         for whole, small in zip(family(problem), family(part), strict=False):
-            if near(small.problem, seen):
+            if near(small.problem, seen, coarse):
                 yield whole
 
 
-def pairs(problem: Problem, output: Array) -> Iterator[tuple[Mistake, Mistake]]:
+def pairs(problem: Problem, output: Array, coarse: float) -> Iterator[tuple[Mistake, Mistake]]:
     """Two mistakes of different families whose result is near the output."""
     part, seen = one_item(problem, output)
     work = part.macs
@@ -126,11 +163,11 @@ def pairs(problem: Problem, output: Array) -> Iterator[tuple[Mistake, Mistake]]:
                     work += part.macs + CALL
                     if work > MOST_WORK:
                         return
-                    if near(less.problem, seen):
+                    if near(less.problem, seen, coarse):
                         yield whole, second
 
 
-def near(problem: Problem, output: Array) -> bool:
+def near(problem: Problem, output: Array, coarse: float) -> bool:
     """Whether an output is so near a problem's result that it is worth judging."""
     result = solved(problem)
     if result is None or result.shape != output.shape:
@@ -139,7 +176,7 @@ def near(problem: Problem, output: Array) -> bool:
         finite = np.isfinite(output) & np.isfinite(result)
         gap = np.linalg.norm((output[finite] - result[finite]).astype(complex).ravel())
         size = np.linalg.norm(output[finite].astype(complex).ravel())
-    return bool(gap <= NEAR * size)
+    return bool(gap <= max(NEAR, coarse) * size)
 
 
 def in_places(problem: Problem, output: Array, true: Array, wrong: Mask) -> tuple[Finding, ...]:
