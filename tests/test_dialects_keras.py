@@ -1086,6 +1086,11 @@ INEXPRESSIBLE = {
         "from_layer: `output_padding` (=0) reaches further than Keras's can; put a ZeroPadding "
         "behind the layer, which adds no bias",
     ),
+    "a bias beyond the reach": (
+        lambda: layers.ConvTranspose1d(3, 4, 2, padding=((-1, 0),)),
+        "from_layer: what `padding` (=((-1, 0),)) adds to the output has a bias, and Keras's "
+        "ZeroPadding adds none; use padding of 0 or more",
+    ),
 }  # fmt: skip
 
 
@@ -1094,6 +1099,14 @@ def test_what_keras_cannot_express(name: str) -> None:
     make, text = INEXPRESSIBLE[name]
     with refused(WordError, text):
         keras.from_layer(make())
+
+
+def test_padding_beyond_the_reach(rng: np.random.Generator) -> None:
+    """Without a bias, the cells are zeros."""
+    mine = layers.ConvTranspose1d(2, 3, 2, padding=((-1, 0),), bias=False, layout="channels_last")
+    mine.weight.value[...] = rng.integers(-4, 5, mine.weight.value.shape)
+    x = rng.integers(-4, 5, (1, 5, 2)).astype(np.float32)
+    np.testing.assert_array_equal(keras.from_layer(mine)(x), mine(x))
 
 
 # Refusals, in Keras's words

@@ -172,3 +172,49 @@ def test_too_few_elements_explain_nothing() -> None:
     y = conv(x, w)
     report = verify(y + np.float32(0.02), x, w)
     assert report.verdict == "wrong"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(2, 1, 30), (2, 4, 30), (2, 40, 9)])
+def test_a_bias_that_is_added_apart(dtype: str, shape: tuple[int, ...]) -> None:
+    """To sums that are stored first; positive, so that a rounding is as large as may be."""
+    import ml_dtypes
+
+    form = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    x = np.abs(RANDOM.standard_normal(shape)).astype(form)
+    w = np.abs(RANDOM.standard_normal((6, shape[1], 2))).astype(form)
+    bias = np.abs(RANDOM.standard_normal(6)).astype(form)
+    sums = conv(x, w)
+    assert sums.dtype == form
+    y = sums + bias[:, None]
+    names = {report.explanation.name for report in [verify(y, x, w, bias)] if report.explanation}
+    assert names <= {"rounded-before-bias"}
+    assert verify(y, x, w, bias).ok
+    if shape[1] == 1:
+        assert names == {"rounded-before-bias"}
+    assert not verify(sums, x, w, bias).ok
+    off = y.copy()
+    off[0, 2, 3] = y[0, 2, 3] * 1.5
+    assert not verify(off, x, w, bias).ok
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("channels", [1, 6, 40])
+def test_sums_of_dy_in_its_own_format(dtype: str, channels: int) -> None:
+    import ml_dtypes
+
+    form = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    dy = RANDOM.standard_normal((2, channels, 60)).astype(form)
+    w = np.ones((channels, 1, 1), form)
+    db = np.zeros(channels, form)
+    for sample in dy:
+        for position in range(sample.shape[1]):
+            db = (db + sample[:, position]).astype(form)
+    report = verify(db, dy, w, kind="bias_grad")
+    assert report.ok
+    if channels == 40:
+        assert report.explanation is not None
+        assert report.explanation.name == f"{dtype}-sums"
+    mistakes = (2 * db, 0 * db, dy[:1].astype(np.float32).sum((0, 2)).astype(form))
+    for mistake in mistakes if channels > 1 else ():
+        assert not verify(mistake, dy, w, kind="bias_grad").ok

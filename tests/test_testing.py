@@ -279,7 +279,8 @@ def test_messages_of_cases():
         ConvCase("forward", (1, 2, 4), (2, 2, 2), dtype="float8")
     with refused(
         DtypeError, "ConvCase: `dtype` (='bool') is not a dtype that cases are made in; use one of "
-        "float16, bfloat16, float32, float64, complex64, complex128, or integers",
+        "float16, bfloat16, float32, float64, complex64, complex128, float8_e4m3fn, float8_e5m2, "
+        "or integers",
     ):  # fmt: skip
         ConvCase("forward", (1, 2, 4), (2, 2, 2), dtype="bool")
     with pytest.raises(ShapeError, match="ConvCase: the output would be empty"):
@@ -442,7 +443,7 @@ def test_messages_of_the_sweep(against, monkeypatch):
     with refused(
         WordError,
         "sweep: `against` (='caffe') is no framework that is known; use 'torch', 'jax', "
-        "'onnxruntime'",
+        "'keras', 'onnxruntime'",
     ):
         sweep("caffe")
     with monkeypatch.context() as patch:

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from convref.verify.bounds import FORMATS, gamma, overflow, rounding_bound, ulp
+from convref.verify.bounds import FORMATS, gamma, overflow, rounding_bound, summing_bound, ulp
 
 FLOATS = ("float16", "float32", "float64")
 
@@ -56,7 +56,7 @@ def test_honest_sums_stay_within_the_bound(terms, offset):
     x, w = (random.standard_normal((2, terms)) + offset).astype(np.float32)
     true = (x.astype(np.float64) * w).sum()
     magnitude = np.array(abs(x.astype(np.float64) * w).sum())
-    bound = rounding_bound(magnitude, terms, "float32", "float32")
+    bound = summing_bound(magnitude, terms, "float32")
     shuffled = random.permutation(x * w)
     for total in (
         summed_in_order(x * w, np.float32),
@@ -75,7 +75,7 @@ def test_one_mistaken_term_breaks_the_bound(terms):
     random = np.random.default_rng(terms)
     x, w = random.standard_normal((2, terms)).astype(np.float32)
     products = x.astype(np.float64) * w
-    bound = rounding_bound(np.array(abs(products).sum()), terms, "float32", "float32")
+    bound = summing_bound(np.array(abs(products).sum()), terms, "float32")
     middling = np.argsort(abs(products))[terms // 2]
     for wrong in (
         products.sum() - products[middling],
@@ -89,21 +89,31 @@ def test_products_that_underflow_are_honest():
     tiny = np.float32(1e-30)
     products = np.full(50, tiny) * np.full(50, tiny)  # 1e-60 rounds to 0
     magnitude = np.array(50 * 1e-60)
-    bound = rounding_bound(magnitude, 50, "float32", "float32")
+    bound = summing_bound(magnitude, 50, "float32")
     assert products.sum() == 0
     assert magnitude <= bound
 
 
 def test_nothing_is_allowed_where_nothing_is_summed():
-    assert rounding_bound(np.zeros(3), 9, "float32", "float16").tolist() == [0, 0, 0]
-    assert rounding_bound(np.ones(3), 9, "int64", "int64").tolist() == [0, 0, 0]
+    none, ones = np.zeros(3), np.ones(3)
+    assert rounding_bound(none, none, 9, "float32", "float16").tolist() == [0, 0, 0]
+    assert rounding_bound(ones, ones, 9, "int64", "int64").tolist() == [0, 0, 0]
 
 
 def test_storing_narrower_adds_one_rounding():
-    wide = rounding_bound(np.array(1.0), 4, "float32", "float32")
-    narrow = rounding_bound(np.array(1.0), 4, "float32", "float16")
+    one = np.array(1.0)
+    wide = rounding_bound(one, one, 4, "float32", "float32")
+    narrow = rounding_bound(one, one, 4, "float32", "float16")
     assert narrow == wide + 2.0**-11 * (1 + wide)
-    assert rounding_bound(np.array(1.0), 4, "int64", "float32") == 2.0**-24
+    assert rounding_bound(one, one, 4, "int64", "float32") == 2.0**-24
+
+
+def test_storing_rounds_what_is_left_after_cancellation():
+    """Terms as large as 1000 that sum to 1 are stored with an error of 1's size."""
+    one, magnitude = np.array(1.0), np.array(1000.0)
+    wide = summing_bound(magnitude, 4, "float32")
+    narrow = rounding_bound(one, magnitude, 4, "float32", "float16")
+    assert narrow == wide + 2.0**-11 * (1 + wide)
 
 
 def test_complex_products_are_allowed_their_four_roundings():
@@ -112,7 +122,7 @@ def test_complex_products_are_allowed_their_four_roundings():
     true = (x.astype(np.complex128) * w).sum()
     magnitude = np.array(abs(x.astype(np.complex128) * w).sum())
     total = summed_in_order(x * w, np.complex64)
-    assert abs(total - true) <= rounding_bound(magnitude, 200, "complex64", "complex64")
+    assert abs(total - true) <= summing_bound(magnitude, 200, "complex64")
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -124,11 +134,20 @@ def test_formats_agree_with_numpy(dtype):
     np.testing.assert_array_equal(ulp(values.astype(np.float64), dtype), np.spacing(values))
 
 
-def test_bfloat16_agrees_with_ml_dtypes():
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_formats_agree_with_ml_dtypes(name):
     ml_dtypes = pytest.importorskip("ml_dtypes")
-    known, form = ml_dtypes.finfo("bfloat16"), FORMATS["bfloat16"]
+    known, form = ml_dtypes.finfo(name), FORMATS[name]
     assert form.unit_roundoff == float(known.eps) / 2
     assert form.smallest == float(known.smallest_subnormal)
+    assert form.largest == float(known.max)
+    edge = np.float32(overflow(name))
+    if name == "float8_e4m3fn":  # whose largest number is even, so that the tie rounds down
+        assert edge.astype(name) == form.largest
+        edge = np.nextafter(edge, np.float32(np.inf))
+    with np.errstate(over="ignore"):
+        assert not np.isfinite(edge.astype(name).astype(np.float32))
+        assert np.nextafter(np.float32(overflow(name)), np.float32(0)).astype(name) == form.largest
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])

@@ -349,7 +349,7 @@ def test_an_unknown_framework():
     assert code == 2
     assert messages == (
         "convref: sweep: `against` (='caffe') is no framework that is known; use 'torch', 'jax', "
-        "'onnxruntime'\n"
+        "'keras', 'onnxruntime'\n"
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, cast
 
-from convref.errors import FileError, WordError, verb
+from convref.errors import FileError, WordError, shown, verb
 from convref.layer import Layer
 from convref.names import nearest
 
@@ -61,10 +61,10 @@ def made_of(config: Mapping[str, Any], source: str) -> Layer:
             if isinstance(value, type) and issubclass(value, Layer)
         ]  # fmt: skip
         raise WordError(
-            f"`class_name` (={name!r}) is no layer of {source}", nearest(str(name), known)
+            f"`class_name` (={shown(name)}) is no layer of {source}", nearest(name, known)
         )
     if not isinstance(words, Mapping):
-        raise FileError(f"`config` (={words!r}) is not an object", f"such as {example}")
+        raise FileError(f"`config` (={shown(words)}) is not an object", f"such as {example}")
     try:
         return kind(**words)
     except TypeError as error:  # of words that the class doesn't have
@@ -73,8 +73,8 @@ def made_of(config: Mapping[str, Any], source: str) -> Layer:
 
 def dialect(word: str, name: str) -> Any:
     """The module of a dialect with layers."""
-    if name not in WITH_LAYERS:
+    if not isinstance(name, str) or name not in WITH_LAYERS:
         raise WordError(
-            f"`{word}` (={name!r}) is no dialect with layers", nearest(str(name), WITH_LAYERS)
+            f"`{word}` (={shown(name)}) is no dialect with layers", nearest(name, WITH_LAYERS)
         )
     return import_module(f"convref.dialects.{name}")

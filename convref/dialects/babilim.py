@@ -27,10 +27,10 @@ from numpy.typing import ArrayLike, NDArray
 from convref import layers
 from convref.activations import ACTIVATIONS, Identity
 from convref.dtypes import as_array
-from convref.errors import ShapeError, WordError, verb
+from convref.errors import ShapeError, WordError, shown, verb
 from convref.geometry import bind, spread
 from convref.initialisers import Fans, VarianceScaling, he_uniform
-from convref.integers import per_axis
+from convref.integers import flag, per_axis
 from convref.layer import Layer, Parameter
 from convref.padding import Padding, resolve
 from convref.summary import Shape
@@ -101,10 +101,12 @@ class Convolution(layers.Conv):
         pytorch_compat: bool,
     ) -> None:
         """Make the layer, in convref's words."""
-        implemented = ("relu",) if pytorch_compat else ACTIVATIONS
-        if activation is not None and activation not in implemented:
+        implemented = ("relu",) if flag("pytorch_compat", pytorch_compat) else ACTIVATIONS
+        if activation is not None and not (
+            isinstance(activation, str) and activation in implemented
+        ):
             raise UnknownError(
-                f"`activation` (={activation!r}) is not implemented",
+                f"`activation` (={shown(activation)}) is not implemented",
                 f"use None or {', '.join(map(repr, implemented))}",
             )
         taps = kernel_of(kernel_size, self.rank)  # type: ignore[arg-type]
@@ -208,7 +210,7 @@ class Conv2D(Convolution, layers.Conv2d):
     ) -> None:
         if stride is not None and strides is not None:
             raise WordError(
-                f"`stride` (={stride!r}) and `strides` (={strides!r}) are the same word",
+                f"`stride` (={shown(stride)}) and `strides` (={shown(strides)}) are the same word",
                 "give one of them",
             )
         given = strides if stride is None else stride
@@ -229,8 +231,10 @@ def as_padding(
     padding: str | None, taps: Shape, steps: Shape, apart: Shape, pytorch_compat: bool
 ) -> Padding:
     """The padding in convref's words."""
-    if padding not in (None, "same", "none"):
-        raise UnknownError(f"`padding` (={padding!r}) is not implemented", "use 'same' or 'none'")
+    if not isinstance(padding, str | None) or padding not in (None, "same", "none"):
+        raise UnknownError(
+            f"`padding` (={shown(padding)}) is not implemented", "use 'same' or 'none'"
+        )
     if padding == "none":
         return "valid"
     if pytorch_compat:
@@ -269,7 +273,8 @@ def from_layer(layer: Layer) -> Convolution:
         if paddings(found) == paddings(layer):
             return filled(found, layer)
     raise WordError(
-        f"babilim has no `padding` (={layer.spec.padding!r}) for the kernel {layer.kernel_size}",
+        f"babilim has no `padding` (={shown(layer.spec.padding)}) for the kernel "
+        f"{layer.kernel_size}",
         "use padding='none', and pad before the layer",
     )
 
@@ -315,7 +320,7 @@ def check_expressible(layer: layers.Conv) -> None:
     ):
         if value != plain:
             raise WordError(
-                f"babilim's convolutions have no `{word}` (={value!r}), always {plain!r}",
+                f"babilim's convolutions have no `{word}` (={shown(value)}), always {plain!r}",
                 "use convref's own layer",
             )
     for setting in ABSENT:

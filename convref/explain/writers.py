@@ -109,14 +109,7 @@ def keras_code(setting: Setting) -> str:
     """A layer of keras.layers, or a Sequential of it and layers that pad or crop."""
     found: Any = keras.from_layer(layer_of(setting, layout="channels_last", name="explained"))
     found.compute_output_shape((1, *setting.input_size, setting.geometry.groups))  # or refuses it
-    row = getattr(found, "layers", [found])
-    if setting.transposed and "ZeroPadding" in type(row[-1]).__name__:
-        raise WordError(
-            f"what `padding` (={setting.geometry.padding}) adds to the output has a bias, and "
-            "Keras's ZeroPadding adds none",
-            "use padding of 0 or more",
-        )
-    lines = [keras_layer(each, setting) for each in row]
+    lines = [keras_layer(each, setting) for each in getattr(found, "layers", [found])]
     return lines[0] if len(lines) == 1 else f"keras.Sequential([{', '.join(lines)}])"
 
 

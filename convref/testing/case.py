@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convref import engine
 from convref.dtypes import as_array, promoted
-from convref.errors import DtypeError, WordError, verb
+from convref.errors import DtypeError, WordError, shown, verb
 from convref.geometry import Geometry, bind, transposed_size
 from convref.integers import per_axis
 from convref.padding import Pair
@@ -64,12 +64,14 @@ array([[[ 5.,  8., 11.,  4.]]], dtype=float32))
     @verb
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise WordError(f"`kind` (={self.kind!r}) is unknown", f"use one of {', '.join(KINDS)}")
+            raise WordError(
+                f"`kind` (={shown(self.kind)}) is unknown", f"use one of {', '.join(KINDS)}"
+            )
         dtype_of(self.dtype)
         _ = self.geometry  # words and sizes are checked as it is made
         if self.exact and self.largest < 1:
             raise DtypeError(
-                f"`dtype` (={self.dtype!r}) can't hold sums of {self.terms} integers",
+                f"`dtype` (={shown(self.dtype)}) can't hold sums of {self.terms} integers",
                 "use a wider dtype, or integers=False",
             )
 
@@ -263,11 +265,13 @@ def dtype_of(name: str) -> np.dtype[Any]:
     try:
         dtype = np.dtype(name)
     except TypeError as error:
-        mend = "import ml_dtypes first" if name == "bfloat16" else "use a name such as 'float32'"
-        raise DtypeError(f"`dtype` (={name!r}) is not a dtype that NumPy knows", mend) from error
+        mend = "import ml_dtypes first" if name in FORMATS else "use a name such as 'float32'"
+        raise DtypeError(
+            f"`dtype` (={shown(name)}) is not a dtype that NumPy knows", mend
+        ) from error
     if dtype.name not in FORMATS and dtype.kind not in "iu":
         raise DtypeError(
-            f"`dtype` (={name!r}) is not a dtype that cases are made in",
+            f"`dtype` (={shown(name)}) is not a dtype that cases are made in",
             f"use one of {', '.join(FORMATS)}, or integers",
         )
     return dtype

@@ -8,13 +8,14 @@ Cases shrink to plain words, and to sizes of 2 and 3: a convolution of 1 by 1 is
 number can be wrong in too many ways to tell what went wrong.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import prod
 from typing import Any
 
 from convref.engine import shape_of
-from convref.errors import DtypeError, MissingExtraError, ShapeError, WordError, verb
+from convref.errors import DtypeError, MissingExtraError, ShapeError, WordError, shown, verb
 from convref.geometry import bind, transposed_size
 from convref.padding import WORDS, Pair, smallest_size
 from convref.spec import ConvSpec
@@ -95,7 +96,9 @@ def conv_cases(
     }
     for name, value in {**most, "max_macs": max_macs}.items():
         if value is not False and (not isinstance(value, int) or value < 1):
-            raise WordError(f"`{name}` (={value!r}) is no limit", "use an integer of at least 1")
+            raise WordError(
+                f"`{name}` (={shown(value)}) is no limit", "use an integer of at least 1"
+            )
     choices = {
         "kinds": chosen("kinds", kinds, KINDS),
         "padding": chosen("padding", padding, (*PADDING, "crop")),
@@ -113,7 +116,9 @@ def chosen(name: str, given: Sequence[str], known: Sequence[str]) -> tuple[str, 
     """Some of the words that are known."""
     words = (given,) if isinstance(given, str) else tuple(given)
     if not words or not set(words) <= set(known):
-        raise WordError(f"`{name}` (={given!r}) must be some of a few words", f"use {list(known)}")
+        raise WordError(
+            f"`{name}` (={shown(given)}) must be some of a few words", f"use {list(known)}"
+        )
     return words
 
 
@@ -122,7 +127,7 @@ def counts(name: str, given: Sequence[int], least: int) -> tuple[int, ...]:
     numbers = tuple(given)
     if not numbers or any(type(number) is not int or number < least for number in numbers):
         raise WordError(
-            f"`{name}` (={given!r}) must be some integers", f"use integers of at least {least}"
+            f"`{name}` (={shown(given)}) must be some integers", f"use integers of at least {least}"
         )
     return numbers
 
@@ -262,5 +267,8 @@ def search(
     def examined(case: ConvCase) -> None:
         examine(case)
 
-    with suppress(hypothesis.errors.Flaky):  # raised once, and not again: what was seen stands
+    # Flaky: what was raised once, and not again, stands. Deprecated: numbers from `random`, which
+    # another thread may draw meanwhile, such as those of a cluster.
+    with suppress(hypothesis.errors.Flaky), warnings.catch_warnings():
+        warnings.simplefilter("ignore", hypothesis.errors.HypothesisDeprecationWarning)
         hypothesis.seed(seed)(settings(hypothesis.given(cases)(examined)))()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.dtypes import promoted
-from convref.errors import ConvrefError, WordError, verb
+from convref.errors import ConvrefError, WordError, shown, verb
 from convref.testing import peers
 from convref.testing.case import ConvCase
 from convref.testing.judging import is_right, judged
@@ -66,8 +66,25 @@ def sweep(against: str, cases: int = 500, seed: int = 0, advance: Advance = lamb
     Raises WordError for an unknown framework or a number of cases below 1, MissingExtraError where
     the framework or Hypothesis is not installed, ConvrefError where it refuses all cases.
     """
+    check_count(cases)
+    return accepted(examined(against, cases, seed, advance))
+
+
+def check_count(cases: int) -> None:
+    """Check that there is something to draw."""
     if cases < 1:
-        raise WordError(f"`cases` (={cases}) must be at least 1", "draw one or more")
+        raise WordError(f"`cases` (={shown(cases)}) must be at least 1", "draw one or more")
+
+
+def accepted(found: Sweep) -> Sweep:
+    """The sweep, unless the framework refused all cases."""
+    if not found.judged:
+        raise ConvrefError(f"{found.against} refused all {found.refused} cases: {found.refusal}")
+    return found
+
+
+def examined(against: str, cases: int, seed: int, advance: Advance) -> Sweep:
+    """The sweep, of which a framework may have refused all cases."""
     peer, version = peers.load(against)
     from convref.testing import strategies
 
@@ -80,8 +97,6 @@ def sweep(against: str, cases: int = 500, seed: int = 0, advance: Advance = lamb
     with suppress(WrongOutputError):
         strategies.search(found.examine, reduce(or_, drawn), cases, seed)
     found.diagnose()
-    if not found.judged:
-        raise ConvrefError(f"{against} refused all {found.refused} cases: {found.refusal}")
     return Sweep(
         against,
         version,

@@ -1,15 +1,16 @@
 """Is an output legitimate? A bound for every element, a verdict, frameworks' own outputs."""
 
 from dataclasses import replace
+from importlib import import_module
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from convref.dtypes import accumulator, as_array, promoted
-from convref.errors import WordError, verb
+from convref.dtypes import accumulator, as_array, named_dtype, promoted, wide
+from convref.errors import WordError, shown, verb
 from convref.spec import Words
-from convref.verify.bounds import FORMATS
+from convref.verify.bounds import FLOAT8, FORMATS
 from convref.verify.problem import Problem
 from convref.verify.report import Diagnosis, Report, judge
 
@@ -63,10 +64,11 @@ def question(
     words: Words,
 ) -> tuple[Problem, NDArray[Any], str, str]:
     """What `report_on` takes, of what `verify` takes."""
-    given, x, w = as_array("output", output), as_array("x", x), as_array("w", w)
+    given = as_array("output", output)
+    x, w = readable(as_array("x", x)), readable(as_array("w", w))
     bias = None if bias is None else readable(as_array("bias", bias))
     summed = sums_in(promoted(x=x, w=w), accumulate)
-    problem = Problem(kind, given.shape, readable(x), readable(w), bias, words)
+    problem = Problem(kind, given.shape, x, w, bias, words)
     return problem, readable(given), given.dtype.name, summed
 
 
@@ -88,20 +90,23 @@ def report_on(problem: Problem, output: NDArray[Any], dtype: str, accumulate: st
     def fits(other: Problem) -> bool:
         return judge(output, other.reference(), dtype, accumulate)[0].ok
 
+    coarse = FORMATS[dtype].unit_roundoff if dtype in FORMATS else 0.0
     with np.errstate(all="ignore"):
         if output.shape != true.value.shape:
             shapes = f"the output has the shape {output.shape}; these words give {true.value.shape}"
             return diagnosed(
-                report, (("shape", shapes), *mistaken(problem, output, true.value, fits))
+                report, (("shape", shapes), *mistaken(problem, output, true.value, fits, coarse))
             )
         for practice, other in practices.rounded_inputs(problem):
             if fits(other):
                 return explained(report, practice)
-        if findings := mistaken(problem, output, true.value, fits):
+        if stored := practices.as_stored(problem, output, true, dtype, accumulate):
+            return explained(report, stored)
+        if findings := mistaken(problem, output, true.value, fits, coarse):
             return diagnosed(report, findings)
         if noise := practices.of_errors(problem, output, true, dtype):
             return explained(report, noise)
-        return diagnosed(report, misplaced(problem, output, true.value, wrong, fits))
+        return diagnosed(report, misplaced(problem, output, true.value, wrong, fits, coarse))
 
 
 def diagnosed(report: Report, findings: tuple[tuple[str, str], ...]) -> Report:
@@ -118,18 +123,29 @@ def sums_in(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> str:
     """Name of the dtype that products are summed in: as declared, or as `conv` does."""
     if accumulate is None:
         return accumulator(dtype, None).name
-    try:  # bfloat16 is a dtype that NumPy knows only by its string
-        name = accumulate if isinstance(accumulate, str) else np.dtype(accumulate).name
-    except TypeError:
-        name = ""
-    if name not in (*FORMATS, "int32", "int64"):
+    # bfloat16 is a dtype that NumPy knows only by its string
+    named = None if isinstance(accumulate, str) else named_dtype(accumulate)
+    name = accumulate if isinstance(accumulate, str) else named.name if named else ""
+    known = [form for form in FORMATS if form not in FLOAT8] + ["int32", "int64"]
+    if name not in known:
         raise WordError(
-            f"`accumulate` (={accumulate!r}) is not a dtype that sums are taken in",
-            f"use one of {', '.join(FORMATS)}, int32, int64",
+            f"`accumulate` (={shown(accumulate)}) is not a dtype that sums are taken in",
+            f"use one of {', '.join(known)}",
         )
     return name
 
 
 def readable(array: NDArray[Any]) -> NDArray[Any]:
-    """bfloat16 as float32, which NumPy computes with; other dtypes as they are."""
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    """bfloat16 and float8 as float32, which NumPy computes with; other dtypes as they are."""
+    return array if array.dtype == np.float16 else wide(array)
+
+
+def __getattr__(name: str) -> Any:
+    """What stands on this file, and is imported when it is first asked for."""
+    if name == "verify_onnx":
+        return import_module("convref.verify.onnx").verify_onnx
+    if name == "verify_module":
+        return import_module("convref.verify.modules").verify_module
+    if name == "verify_quantised":
+        return import_module("convref.verify.quantised").verify_quantised
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convref.checks import rank_of
-from convref.dtypes import as_array
+from convref.dtypes import as_array, named_dtype
 from convref.engine import shape_of, sizes
-from convref.errors import DtypeError, WordError, verb
+from convref.errors import DtypeError, WordError, shown, verb
 from convref.geometry import bind, transposed_size
-from convref.integers import integer, per_axis
+from convref.integers import flag, integer, is_sequence, members, per_axis
 from convref.spec import Axes, ConvSpec, Words
 from convref.verify import diagnosed, readable, report_on, sums_in
 from convref.verify.bounds import FORMATS
@@ -132,13 +132,16 @@ def integer_problem(
     """
     stored = real_dtype(dtype)
     summed = sums_in(stored, accumulate)
-    spec, shapes, shape = shapes_of(kind, tuple(x_shape), tuple(w_shape), bias, output_size, words)
+    bias = flag("bias", bias)
+    x_sizes, w_sizes = shape_words("x_shape", x_shape), shape_words("w_shape", w_shape)
+    spec, shapes, shape = shapes_of(kind, x_sizes, w_sizes, bias, output_size, words)
     limit = held(summed) if stored.kind in "biu" else min(held(stored.name), held(summed))
     terms = number_of_terms(kind, shape, empty(shapes[0]), empty(shapes[1]), spec) + bias
     largest = min(isqrt(limit // (terms + 1)), held(stored.name), LARGEST)
-    if integer("seed", seed) < 0:
-        raise WordError(f"`seed` (={seed!r}) must be at least 0", "use 0 or more")
-    random = np.random.default_rng(seed)
+    start = integer("seed", seed)
+    if start < 0:
+        raise WordError(f"`seed` (={shown(seed)}) must be at least 0", "use 0 or more")
+    random = np.random.default_rng(start)
 
     def draw(*size: int) -> Array:
         values = random.integers(1, max(1, largest), size, endpoint=True)
@@ -162,6 +165,14 @@ def integer_problem(
     )
 
 
+def shape_words(name: str, shape: object) -> Shape:
+    """A shape from a sequence of sizes; raise WordError."""
+    if not is_sequence(shape):
+        raise WordError(f"`{name}` (={shown(shape)}) is not a shape", "such as (2, 3, 8, 8)")
+    sizes = members(name, shape)
+    return per_axis(name, sizes, len(sizes), minimum=0)
+
+
 def shapes_of(
     kind: str, x: Shape, w: Shape, bias: bool, output_size: Axes | None, words: Words
 ) -> tuple[ConvSpec, tuple[Shape, Shape], Shape]:
@@ -169,7 +180,7 @@ def shapes_of(
     rank_of("w_shape", w)
     spec = check(kind, w, empty(w), empty(()) if bias else None, words)
     if output_size is not None and kind != "transpose":
-        raise WordError(f"`kind` (={kind!r}) has no `output_size`", "leave it out")
+        raise WordError(f"`kind` (={shown(kind)}) has no `output_size`", "leave it out")
     lead, _, size = sizes("x_shape", x, spec)
     if kind == "transpose":
         smallest = transposed_size(spec, size, w[2:])
@@ -200,13 +211,10 @@ def held(name: str) -> int:
 
 def real_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """A real dtype that holds integers; raise DtypeError for others."""
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        found = np.dtype(object)
+    found = named_dtype(dtype) or np.dtype(object)
     if found.kind in "biu" or (found.name in FORMATS and found.kind != "c"):
         return found
     raise DtypeError(
-        f"`dtype` (={dtype!r}) is not one of real numbers",
+        f"`dtype` (={shown(dtype)}) is not one of real numbers",
         "use float16, bfloat16 (of ml_dtypes), float32, float64 or an integer dtype",
     )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.verify.bounds import Real, rounding_bound
+from convref.verify.bounds import Real
 from convref.verify.diagnosis.places import named_axis
 from convref.verify.problem import Problem
 from convref.verify.report import errors
@@ -27,7 +27,7 @@ def fractions(problem: Problem, output: Array, dtype: str, accumulate: str) -> R
     if output.shape != true.value.shape:
         return None
     with np.errstate(all="ignore"):
-        bound = rounding_bound(true.magnitude, true.terms, accumulate, dtype) + true.uncertainty
+        bound = true.bound(accumulate, dtype)
         error = errors(output, true, bound, dtype, accumulate)
         used: Real = np.where(error > 0, error / bound, 0)
     return used

@@ -10,16 +10,17 @@ independent roundings have (a random walk), about everywhere, and none far large
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from math import log2, prod, sqrt
+from math import log, log2, prod, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convref.engine import sizes
-from convref.verify.bounds import FORMATS, Real
+from convref.verify.bounds import FORMATS, Real, is_narrower, storing_bound, summing_bound
 from convref.verify.problem import Problem
 from convref.verify.reference import Reference
+from convref.verify.report import errors
 
 Array = NDArray[Any]
 SINGLE = FORMATS["float32"].unit_roundoff
@@ -33,8 +34,9 @@ FFT = 1
 """Times u * log2(S), for three transforms and a product of spectra: Higham, chapter 24."""
 NOISE = 3
 """How many times as large as expected the root mean square of errors may be."""
-PEAK = 24
-"""How many times as large as that the largest error may be."""
+PEAK = 4.5
+"""How many times as far as the largest of so many normal numbers the largest error may stand out
+from the root mean square of the others."""
 SPREAD = 0.1
 """Of that, the least that half of the errors reach."""
 FEWEST = 8
@@ -87,6 +89,48 @@ def rounded_inputs(problem: Problem) -> Iterator[tuple[Practice, Problem]]:
             yield Practice(f"{name}-inputs", text), replace(problem, x=x, w=w)
 
 
+def as_stored(
+    problem: Problem, output: Array, true: Reference, dtype: str, accumulate: str
+) -> Practice | None:
+    """Steps that are stored in the format of the output, where that is narrower than the sums."""
+    if twice := rounded_before_bias(problem, output, true, dtype, accumulate):
+        return twice
+    error = np.abs(output - true.value).astype(np.float64)
+    few = true.value.size < FEWEST  # and so a mistake may fit them by chance
+    return sums_as_stored(problem, error, true, dtype) if few else None
+
+
+def rounded_before_bias(
+    problem: Problem, output: Array, true: Reference, dtype: str, accumulate: str
+) -> Practice | None:
+    """A bias that is added by an operation of its own, to sums stored in the format of the output.
+
+    A sum of products s, off by at most e, is stored as one off by ``d = e + u*(|s| + e)``; with the
+    bias added it is stored once more, and is off by at most ``d + u*(|y| + d)``.
+    """
+    if problem.bias is None or dtype not in FORMATS or not is_narrower(dtype, accumulate):
+        return None
+    sums = replace(problem, bias=None).reference()
+    bound = summing_bound(sums.magnitude, sums.terms, accumulate)
+    for value in (sums, true):
+        bound = storing_bound(value.size, bound, dtype)
+    text = f"the sum of products is rounded to {dtype} before the bias is added"
+    fits = (errors(output, true, bound, dtype, accumulate) <= bound).all()
+    return Practice("rounded-before-bias", text) if fits else None
+
+
+def sums_as_stored(problem: Problem, error: Real, true: Reference, dtype: str) -> Practice | None:
+    """A reduction of float16 or bfloat16 that is not widened, as of dy to the gradient of a bias.
+
+    Many of its sums may be exact; none is off by much more than a random walk.
+    """
+    if problem.kind != "bias_grad" or dtype not in ("float16", "bfloat16"):
+        return None
+    expected = walk(problem, true, FORMATS[dtype].unit_roundoff)
+    practice = Practice(f"{dtype}-sums", f"the numbers of dy are summed in {dtype}")
+    return practice if (error <= NOISE * expected).all() else None
+
+
 def noises(problem: Problem, true: Reference, dtype: str) -> Iterator[tuple[Practice, Real]]:
     """Practices, with the size expected of their errors in each element, the smallest first."""
     if dtype not in FORMATS or true.value.dtype.kind != "f" or true.value.size < FEWEST:
@@ -121,8 +165,7 @@ def walk(problem: Problem, true: Reference, unit: float) -> Real:
     """
     n = max(1, true.terms)
     squares = replace(problem, x=abs2(problem.x), w=abs2(problem.w), bias=None).value() / n
-    value = np.abs(true.value).astype(np.float64)
-    total = (n * n / 2 + n) * squares + n * value * value / 3
+    total = (n * n / 2 + n) * squares + n * true.size * true.size / 3
     expected: Real = unit * np.sqrt(np.maximum(total, 0) / 3)
     return expected
 
@@ -161,6 +204,8 @@ def of_errors(problem: Problem, output: Array, true: Reference, dtype: str) -> P
     error = np.abs(output - true.value).astype(np.float64)
     if not np.isfinite(error).all():
         return None
+    if narrow := sums_as_stored(problem, error, true, dtype):
+        return narrow
     for practice, expected in noises(problem, true, dtype):
         if looks_like(error, expected):
             return practice
@@ -173,9 +218,11 @@ def looks_like(error: Real, expected: Real) -> bool:
     if (error[~somewhere] > 0).any() or not somewhere.any():
         return False
     shares = error[somewhere] / expected[somewhere]
-    size = sqrt(float(np.mean(shares * shares)))
+    squares, most = float(np.sum(shares * shares)), float(shares.max())
+    size, count = sqrt(squares / shares.size), max(FEWEST, shares.size)
+    others = sqrt(max(0.0, squares - most * most) / (count - 1))
     return (
         size <= NOISE
-        and float(shares.max()) <= PEAK * size
+        and most <= PEAK * sqrt(2 * log(count)) * others
         and float(np.median(shares)) >= SPREAD * size
     )

@@ -12,11 +12,11 @@ from convref import engine
 from convref.checks import rank_of
 from convref.dtypes import WIDE
 from convref.engine import Options
-from convref.errors import WordError
+from convref.errors import WordError, shown
 from convref.functional import conv, conv_input_grad, conv_transpose, conv_weight_grad
 from convref.geometry import bind
 from convref.spec import ConvSpec, Words
-from convref.verify.bounds import gamma
+from convref.verify.bounds import Real, gamma, rounding_bound
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -36,7 +36,18 @@ class Reference(NamedTuple):
     """Gives the true values, correctly rounded to a format, which is dearer; None if it can't."""
 
     @property
-    def uncertainty(self) -> NDArray[np.float64]:
+    def size(self) -> Real:
+        """The magnitude of the value itself."""
+        size: Real = abs(self.value).astype(np.float64)
+        return size
+
+    def bound(self, accumulate: str, dtype: str) -> Real:
+        """How far an output summed and stored so may be from the value: its bound, and ours."""
+        bound = rounding_bound(self.size, self.magnitude, self.terms, accumulate, dtype)
+        return bound + self.uncertainty
+
+    @property
+    def uncertainty(self) -> Real:
         """How far the value may be from the truth: its own sums are rounded too.
 
         As good as nothing, but where long double is no wider than the float64 that it judges.
@@ -45,7 +56,7 @@ class Reference(NamedTuple):
             return np.zeros(self.magnitude.shape)
         unit_roundoff = float(np.finfo(self.value.dtype).eps) / 2
         # Of a complex product two roundings more, and the square root of 2.
-        error: NDArray[np.float64] = 1.5 * gamma(self.terms + 2, unit_roundoff) * self.magnitude
+        error: Real = 1.5 * gamma(self.terms + 2, unit_roundoff) * self.magnitude
         return error
 
 
@@ -147,10 +158,10 @@ def absolute(array: Array) -> NDArray[np.float64]:
 
 def check(kind: str, shape: Shape, w: Array, bias: Array | None, words: Words) -> ConvSpec:
     """The words as a spec; raise WordError where the kind doesn't take them, or the bias."""
-    if kind not in KINDS:
-        raise WordError(f"`kind` (={kind!r}) is unknown", f"use one of {', '.join(KINDS)}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise WordError(f"`kind` (={shown(kind)}) is unknown", f"use one of {', '.join(KINDS)}")
     if bias is not None and kind not in ("forward", "transpose"):
-        raise WordError(f"`kind` (={kind!r}) has no `bias`", "leave it out")
+        raise WordError(f"`kind` (={shown(kind)}) has no `bias`", "leave it out")
     for word in ("input_dilation", "padding_mode"):
         if kind == "transpose" and word in words:
             raise WordError(f"`kind` (='transpose') has no `{word}`", "leave it out")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.verify.bounds import FLOAT8, FORMATS, Real, overflow, rounding_bound, ulp
+from convref.verify.bounds import FLOAT8, FORMATS, Real, overflow, ulp
 from convref.verify.reference import Reference
 
 Array = NDArray[Any]
@@ -96,13 +96,12 @@ def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> tuple[
     """
     if output.shape == true.value.shape:
         with np.errstate(all="ignore"):
-            bound = rounding_bound(true.magnitude, true.terms, accumulate, dtype)
-            bound += true.uncertainty
+            bound = true.bound(accumulate, dtype)
             if dtype in FORMATS and FORMATS[dtype].missing:
                 output = with_infinity(output, true.value, bound, dtype)
             error = errors(output, true, bound, dtype, accumulate)
             used = np.where(error > 0, error / bound, 0)
-            ulps = np.where(error > 0, error / ulp(abs(true.value).astype(np.float64), dtype), 0)
+            ulps = np.where(error > 0, error / ulp(true.size, dtype), 0)
             statistics = statistics_of(output, true.value, used, error, bound)
             exact = correctly_rounded(output, true, dtype)
     else:
@@ -162,7 +161,7 @@ def errors(output: Array, true: Reference, bound: Real, dtype: str, accumulate: 
     ends = np.isinf(output)
     if dtype in FLOAT8:
         ends |= abs(output) == FORMATS[dtype].largest
-    in_storing = ends & (abs(true.value) + bound >= overflow(dtype))
+    in_storing = ends & (true.size + bound >= overflow(dtype))
     same_side = (output.real > 0) == (true.value.real > 0)
     honest = ~np.isfinite(output) & in_sums | in_storing & same_side
     return np.where(honest & np.isfinite(true.value), 0, distance)

@@ -5,8 +5,8 @@ import pytest
 from convref.testing.peers import PACKAGES
 from convref.testing.sweep import sweep
 
-CASES = {"torch": 300, "jax": 40, "onnxruntime": 500}
-"""JAX compiles every one of them."""
+CASES = {"torch": 300, "jax": 40, "keras": 40, "onnxruntime": 500}
+"""JAX compiles every one of them, and so does Keras on it."""
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -20,9 +20,10 @@ from convref.dialects.brainpy.objects import (
     training_mode,
 )
 from convref.dtypes import as_array
-from convref.errors import DtypeError, ShapeError, WordError, verb
+from convref.errors import DtypeError, ShapeError, WordError, shown, verb
 from convref.geometry import resolved, transposed_size
 from convref.integers import integer
+from convref.layer import cast_to
 from convref.padding import Pair
 from convref.spec import ConvSpec
 from convref.summary import Shape
@@ -87,7 +88,7 @@ class Brainpy(Weighted):
     def w(self, values: ArrayLike) -> None:
         with self._named():
             array = checked("w", values, self.w.shape)
-        self.weight.value = np.array(self.canonical(array), self.dtype, order="C")
+        self.weight.value = np.array(cast_to(self.dtype, "w", self.canonical(array)), order="C")
 
     @property
     def b(self) -> Array | None:
@@ -102,7 +103,7 @@ class Brainpy(Weighted):
             if self.bias is None or self.b is None:
                 raise WordError("the layer has no bias", "make it with a `b_initializer`")
             array = checked("b", values, self.b.shape)
-        self.bias.value = np.array(array.reshape(-1), self.dtype)
+        self.bias.value = cast_to(self.dtype, "b", array.reshape(-1)).copy()
 
     @staticmethod
     def own(w: Array) -> Array:
@@ -194,7 +195,7 @@ class GeneralConv(Brainpy, layers.Conv):
     ) -> None:
         if stride is not None and strides is not None:
             raise WordError(
-                f"`stride` (={stride!r}) and `strides` (={strides!r}) are the same word",
+                f"`stride` (={shown(stride)}) and `strides` (={shown(strides)}) are the same word",
                 "give one of them",
             )
         rank = self.rank or 1
@@ -205,11 +206,12 @@ class GeneralConv(Brainpy, layers.Conv):
         self.padding = as_padding(padding, rank)
         if isinstance(self.padding, str) and max(self.lhs_dilation) > 1:
             raise WordError(
-                f"`padding` (={padding!r}) must be pairs where `lhs_dilation` "
-                f"(={lhs_dilation!r}) is not 1",
+                f"`padding` (={shown(padding)}) must be pairs where `lhs_dilation` "
+                f"(={shown(lhs_dilation)}) is not 1",
                 "such as padding=0 for 'VALID'",
             )
         self.in_channels = channel_count("in_channels", in_channels)
+        out_channels = channel_count("out_channels", out_channels)
         self.groups = channel_count("groups", groups)
         if in_channels % self.groups or out_channels % self.groups:
             raise AssertedError(
@@ -281,9 +283,9 @@ class GeneralConvTranspose(Brainpy, layers.ConvTranspose):
         self.stride = replicate("stride", stride, rank)
         self.padding = as_padding(padding, rank)
         named = getattr(precision, "name", precision)  # of JAX's Precision, or a string
-        if precision is not None and str(named).upper() not in PRECISIONS:
+        if precision is not None and shown(named, str).upper() not in PRECISIONS:
             raise WordError(
-                f"`precision` (={precision!r}) is unknown", "leave it out: everything is kept"
+                f"`precision` (={shown(precision)}) is unknown", "leave it out: everything is kept"
             )
         self.precision = precision
         self.in_channels = channel_count("in_channels", in_channels)
@@ -370,12 +372,13 @@ def replicate(name: str, value: object, rank: int) -> Shape:
     entries = list(value) if isinstance(value, list | tuple) else [value]
     if len(entries) not in (1, rank):
         raise CountError(
-            f"`{name}` (={value!r}) has {len(entries)} entries, and there are {rank} spatial axes",
+            f"`{name}` (={shown(value)}) has {len(entries)} entries, and there are {rank} spatial "
+            "axes",
             f"give one integer, or {rank} of them",
         )
     found = tuple(integer(name, entry) for entry in entries)
     if min(found) < 1:
-        raise CountError(f"`{name}` (={value!r}) must be at least 1", "use 1 or more")
+        raise CountError(f"`{name}` (={shown(value)}) must be at least 1", "use 1 or more")
     return found * (rank // len(found))
 
 
@@ -384,7 +387,7 @@ def as_padding(padding: object, rank: int) -> str | tuple[Pair, ...]:
     mend = "use 'SAME', 'VALID', an int, a pair (low, high), or one pair per axis"
     if isinstance(padding, str):
         if padding not in ("SAME", "VALID"):
-            raise AssertedError(f"`padding` (={padding!r}) is not 'SAME' or 'VALID'", mend)
+            raise AssertedError(f"`padding` (={shown(padding)}) is not 'SAME' or 'VALID'", mend)
         return padding
     entries: Any = padding
     if not isinstance(padding, list | tuple):
@@ -397,7 +400,7 @@ def as_padding(padding: object, rank: int) -> str | tuple[Pair, ...]:
         if isinstance(entry, list | tuple) and len(entry) == 2
     )
     if len(pairs) != len(entries) or len(pairs) not in (1, rank):
-        raise WordError(f"`padding` (={padding!r}) is not one pair, or {rank} of them", mend)
+        raise WordError(f"`padding` (={shown(padding)}) is not one pair, or {rank} of them", mend)
     return tuple((low, high) for low, high in pairs) * (rank // len(pairs))
 
 
@@ -422,18 +425,18 @@ def as_mode(mode: object) -> Mode:
     found = training_mode if mode is None else read(mode)
     if not isinstance(found, Mode):
         raise WordError(
-            f"`mode` (={mode!r}) is not a mode", "use training_mode, batching_mode or another"
+            f"`mode` (={shown(mode)}) is not a mode", "use training_mode, batching_mode or another"
         )
     return found
 
 
 def first_values(name: str, given: Any, shape: Shape, one_for_all: bool = False) -> Array:
     """What an initialiser, a function or an array gives for a shape."""
-    if callable(given):
+    if callable(given) and not isinstance(given, type):
         given = given(shape)
     elif given is None or not (hasattr(given, "__array__") or isinstance(given, Number)):
         raise WordError(
-            f"`{name}` (={given!r}) is not an initialiser",
+            f"`{name}` (={shown(given)}) is not an initialiser",
             "give a function of the shape, or an array",
         )
     values = as_array(name, given)

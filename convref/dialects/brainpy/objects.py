@@ -13,8 +13,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from convref import initialisers
-from convref.errors import ConvrefError, WordError, verb
+from convref.errors import ConvrefError, WordError, shown, verb
 from convref.initialisers import Fans, Initialiser
+from convref.integers import integer, is_sequence, members, per_axis
+from convref.layer import generator
+from convref.memory import check_fits
+from convref.weighted import inexact
 
 Array = NDArray[Any]
 
@@ -59,17 +63,20 @@ class Initializer:
     """First values, drawn by a generator of the initialiser's own, which goes on where it was."""
 
     def __post_init__(self) -> None:
-        self.rng = np.random.default_rng(getattr(self, "seed", None))
         try:
+            self.rng = generator(getattr(self, "seed", None))
             self.canonical()  # a slip in the words shows now
         except ConvrefError as error:
             error.operation = type(self).__name__
             raise
 
+    @verb
     def __call__(self, shape: int | Sequence[int], dtype: DTypeLike | None = None) -> Array:
         """Values of a shape (*kernel, C/groups, K), in float32 by default."""
-        sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-        return self.draw(sizes).astype(np.float32 if dtype is None else dtype)
+        given = members("shape", shape) if is_sequence(shape) else (shape,)
+        sizes = per_axis("shape", given, len(given), minimum=0)
+        check_fits(8 * prod(sizes), f"an array of shape {sizes}")
+        return self.draw(sizes).astype(np.float32 if dtype is None else inexact(dtype))
 
     def draw(self, shape: tuple[int, ...]) -> Array:
         """Values in float64."""
@@ -152,7 +159,10 @@ class VarianceScaling(Initializer):
             fans = Fans(prod(shape), prod(shape))
         else:
             # All products but those of one output channel, or of one input channel.
-            into, out = (prod(shape) // shape[axis] for axis in (self.out_axis, self.in_axis))
+            into, out = (
+                prod(shape) // max(1, shape[axis_of(name, axis, shape)])
+                for name, axis in (("out_axis", self.out_axis), ("in_axis", self.in_axis))
+            )
             fans = Fans(into, out)
         return self.canonical()(shape, self.rng, fans)
 
@@ -227,8 +237,18 @@ class Orthogonal(Initializer):
         return initialisers.Orthogonal(self.scale)
 
     def draw(self, shape: tuple[int, ...]) -> Array:
-        rows_first = np.moveaxis(np.empty(shape), self.axis, 0).shape
-        return np.moveaxis(super().draw(rows_first), 0, self.axis)
+        axis = axis_of("axis", self.axis, shape)
+        rows_first = (shape[axis], *shape[:axis], *shape[axis:][1:])
+        return np.moveaxis(super().draw(rows_first), 0, axis)
+
+
+def axis_of(name: str, axis: int, shape: tuple[int, ...]) -> int:
+    """The number of an axis, which may count from the end; raise WordError."""
+    if not -len(shape) <= integer(name, axis) < len(shape):
+        raise WordError(
+            f"`{name}` (={axis}) is no axis of the shape {shape}", "use -1 for the last"
+        )
+    return axis % len(shape)
 
 
 # In JSON
@@ -255,8 +275,12 @@ def read(value: object) -> Any:
     if not isinstance(value, dict):
         return value
     form = cast(dict[str, Any], value)
-    if form.get("class_name") not in KINDS:
+    name, words = form.get("class_name"), form.get("config", {})
+    if not isinstance(name, str) or name not in KINDS or not isinstance(words, dict):
         raise WordError(
-            f"{value!r} names no initialiser and no mode", f"use one of {', '.join(KINDS)}"
+            f"{shown(value)} names no initialiser and no mode", f"use one of {', '.join(KINDS)}"
         )
-    return KINDS[form["class_name"]](**form.get("config", {}))
+    try:
+        return KINDS[name](**words)
+    except TypeError as error:  # of words that the class doesn't have
+        raise WordError(f"there is no such {name}: {error}", "check `config`") from None

@@ -8,7 +8,7 @@ from convref.activations import Identity
 from convref.dialects.brainpy import convolutions
 from convref.dialects.brainpy.convolutions import Brainpy, GeneralConv
 from convref.dialects.brainpy.objects import Initializer, TrainingMode, nonbatching_mode, written
-from convref.errors import WordError, verb
+from convref.errors import WordError, shown, verb
 from convref.geometry import bind
 from convref.layer import Layer, Parameter
 from convref.padding import Pair
@@ -121,7 +121,7 @@ def check_expressible(layer: Any) -> None:
         )
     if spec.padding_mode != "zeros":
         raise WordError(
-            f"brainpy has no `padding_mode` (={spec.padding_mode!r})",
+            f"brainpy has no `padding_mode` (={shown(spec.padding_mode)})",
             "use padding='VALID', and pad before the layer",
         )
     for setting in ABSENT:
@@ -158,7 +158,8 @@ def as_padding(layer: layers.Conv | layers.DepthwiseConv) -> Any:
     if len(found) > 1:
         whole = bind(spec, tuple(LONG * step for step in spec.stride), kernel).padding
         raise WordError(
-            f"`padding` (={spec.padding!r}) with `stride` (={spec.stride}) depends on the size of "
+            f"`padding` (={shown(spec.padding)}) with `stride` (={spec.stride}) depends on the "
+            "size of "
             "the input, which pairs do not",
             f"for sizes that the strides divide use padding={whole}",
         )

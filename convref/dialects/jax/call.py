@@ -25,9 +25,9 @@ from convref.dialects.jax.words import (
 )
 from convref.dtypes import as_array
 from convref.engine import Options
-from convref.errors import ShapeError, WordError
+from convref.errors import ShapeError, WordError, shown
 from convref.geometry import resolved, spread
-from convref.integers import integer
+from convref.integers import flag, integer
 from convref.spec import ConvSpec
 
 Array = NDArray[Any]
@@ -71,7 +71,7 @@ def translated(
     """The call in convref's words, checked."""
     check_precision(precision)
     if out_sharding is not None:
-        raise LaxError(f"`out_sharding` (={out_sharding!r}) has no devices", "leave it out")
+        raise LaxError(f"`out_sharding` (={shown(out_sharding)}) has no devices", "leave it out")
     lhs, rhs = as_array("lhs", lhs), as_array("rhs", rhs)
     numbers = conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     check_numbers(numbers, lhs.ndim, rhs.ndim)
@@ -131,10 +131,11 @@ def as_forward(
     check_numbers(numbers, lhs.ndim, rhs.ndim)
     steps = positive("strides", strides, rank)
     apart = dilations("rhs_dilation", rhs_dilation, rank)
-    if use_consistent_padding or (isinstance(padding, str) and padding in ("SAME", "VALID")):
+    consistent = flag("use_consistent_padding", use_consistent_padding)
+    if consistent or (isinstance(padding, str) and padding in ("SAME", "VALID")):
         windows = map(spread, np.take(rhs.shape, numbers.rhs_spec[2:]).tolist(), apart)
         padding = transposed_padding(padding, list(windows), steps)
-    if transpose_kernel:
+    if flag("transpose_kernel", transpose_kernel):
         rhs = turned(rhs, numbers)
     return rhs, {
         "window_strides": (1,) * rank,

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from convref.dtypes import SUMMED_IN
-from convref.errors import DtypeError, ShapeError, WordError, verb
-from convref.integers import is_sequence
+from convref.dtypes import SUMMED_IN, named_dtype
+from convref.errors import DtypeError, ShapeError, WordError, shown, verb
+from convref.integers import is_sequence, members
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -68,10 +68,11 @@ def conv_dimension_numbers(
     """
     if hasattr(dimension_numbers, "lhs_spec"):  # perhaps JAX's own
         return ConvDimensionNumbers(*cast(ConvDimensionNumbers, dimension_numbers))
-    rank = len(lhs_shape)
-    if rank != len(rhs_shape) or rank < 2:
+    lhs, rhs = members("lhs_shape", lhs_shape), members("rhs_shape", rhs_shape)
+    rank = len(lhs)
+    if rank != len(rhs) or rank < 2:
         raise LaxError(
-            f"`lhs` (shape {tuple(lhs_shape)}) and `rhs` (shape {tuple(rhs_shape)}) must have the "
+            f"`lhs` (shape {shown(lhs)}) and `rhs` (shape {shown(rhs)}) must have the "
             "same number of axes, two or more",
             "give both batch, channels and spatial axes",
         )
@@ -95,7 +96,8 @@ def unreadable(dimension_numbers: object, rank: int) -> LaxError:
     """What is wrong with dimension numbers, whatever it is."""
     spatial = "HWDXYZ"[: rank - 2]
     return LaxError(
-        f"`dimension_numbers` (={dimension_numbers!r}) must be three strings of {rank} different "
+        f"`dimension_numbers` (={shown(dimension_numbers)}) must be three strings of {rank} "
+        "different "
         "letters, with N and C, O and I, N and C among them and the same others in all three",
         f"such as ('N{spatial}C', '{spatial}IO', 'N{spatial}C')",
     )
@@ -106,7 +108,8 @@ def check_numbers(numbers: ConvDimensionNumbers, lhs: int, rhs: int) -> None:
     for name, axes, count in zip(numbers._fields, numbers, (lhs, rhs, lhs), strict=True):
         if sorted(axes) != list(range(count)):
             raise LaxError(
-                f"`dimension_numbers` has `{name}` (={axes!r}), which must number the {count} axes",
+                f"`dimension_numbers` has `{name}` (={shown(axes)}), which must number the {count} "
+                "axes",
                 f"use each of 0 to {count - 1} once",
             )
 
@@ -116,12 +119,13 @@ def as_padding(padding: object, rank: int, spreading: Shape) -> Any:
     if isinstance(padding, str):
         if padding.upper() not in ("VALID", "SAME", "SAME_LOWER"):
             raise PaddingError(
-                f"`padding` (={padding!r}) is not a padding word",
+                f"`padding` (={shown(padding)}) is not a padding word",
                 "use 'VALID', 'SAME', 'SAME_LOWER', or one pair (lo, hi) per axis",
             )
         if any(step != 1 for step in spreading):
             raise WordError(
-                f"`padding` (={padding!r}) must be pairs where `lhs_dilation` (={spreading}) is "
+                f"`padding` (={shown(padding)}) must be pairs where `lhs_dilation` (={spreading}) "
+                "is "
                 "not 1",
                 "give one pair (lo, hi) per axis, or use conv_transpose",
             )
@@ -130,12 +134,12 @@ def as_padding(padding: object, rank: int, spreading: Shape) -> Any:
         pairs = tuple((index(lo), index(hi)) for lo, hi in padding)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         raise WordError(
-            f"`padding` (={padding!r}) must be a word or pairs of integers",
+            f"`padding` (={shown(padding)}) must be a word or pairs of integers",
             f"such as {[(1, 1)] * rank}",
         ) from None
     if len(pairs) != rank:
         raise LaxError(
-            f"`padding` (={padding!r}) must have one pair for each of the {rank} axes",
+            f"`padding` (={shown(padding)}) must have one pair for each of the {rank} axes",
             f"such as {[(1, 1)] * rank}",
         )
     return pairs
@@ -144,10 +148,10 @@ def as_padding(padding: object, rank: int, spreading: Shape) -> Any:
 def entries(name: str, value: object) -> Shape:
     """A sequence of integers."""
     try:
-        return tuple(map(index, value))  # type: ignore[call-overload]
-    except TypeError:
+        return tuple(map(index, members(name, value)))
+    except (TypeError, WordError):
         raise LaxError(
-            f"`{name}` (={value!r}) must list integers, one per spatial axis", "such as (1, 1)"
+            f"`{name}` (={shown(value)}) must list integers, one per spatial axis", "such as (1, 1)"
         ) from None
 
 
@@ -156,7 +160,8 @@ def positive(name: str, value: object, rank: int) -> Shape:
     found = entries(name, value)
     if len(found) != rank or min(found, default=1) < 1:
         raise LaxError(
-            f"`{name}` (={value!r}) must be a positive integer for each of the {rank} spatial axes",
+            f"`{name}` (={shown(value)}) must be a positive integer for each of the {rank} spatial "
+            "axes",
             f"such as {(1,) * rank}",
         )
     return found
@@ -174,7 +179,7 @@ def transposed_padding(
     each = [padding] * len(windows) if isinstance(padding, str) else padding
     if not is_sequence(each) or len(each) != len(windows):
         raise LaxError(
-            f"`padding` (={padding!r}) must have one pair for each of the {len(windows)} axes",
+            f"`padding` (={shown(padding)}) must have one pair for each of the {len(windows)} axes",
             f"such as {[(1, 1)] * len(windows)}",
         )
     return tuple(map(transposed_pair, each, windows, strides))
@@ -192,7 +197,7 @@ def transposed_pair(padding: object, window: int, stride: int) -> tuple[int, int
         before, after = entries("padding", padding)
         return full - before, full - after
     raise WordError(
-        f"`padding` has an entry (={padding!r}) that is not 'SAME', 'VALID' or a pair",
+        f"`padding` has an entry (={shown(padding)}) that is not 'SAME', 'VALID' or a pair",
         "write pairs as tuples: (lo, hi)",
     )
 
@@ -201,10 +206,10 @@ def check_precision(precision: object) -> None:
     """Check that a precision, or one for lhs and one for rhs, is one of JAX's."""
     pair = precision if isinstance(precision, list | tuple) and len(precision) == 2 else [precision]
     in_words = all(isinstance(each, str) and each in PRECISIONS for each in pair)
-    members = all(getattr(each, "name", None) in Precision.__members__ for each in pair)
-    if precision is not None and not in_words and not members:  # members are perhaps JAX's own
+    in_kinds = all(getattr(each, "name", None) in Precision.__members__ for each in pair)
+    if precision is not None and not in_words and not in_kinds:  # which are perhaps JAX's own
         raise WordError(
-            f"`precision` (={precision!r}) is not a precision, or a pair of them",
+            f"`precision` (={shown(precision)}) is not a precision, or a pair of them",
             "leave it out: all of every dtype is kept",
         )
 
@@ -218,12 +223,11 @@ def result_dtype(lhs: Array, rhs: Array, preferred: DTypeLike | None) -> np.dtyp
         )
     if preferred is None:
         return lhs.dtype
-    try:
-        dtype = np.dtype(preferred)
-    except TypeError:
+    dtype = named_dtype(preferred)
+    if dtype is None:
         raise DtypeError(
-            f"`preferred_element_type` (={preferred!r}) is not a dtype", "such as np.float32"
-        ) from None
+            f"`preferred_element_type` (={shown(preferred)}) is not a dtype", "such as np.float32"
+        )
     before, after = kind(lhs.dtype), kind(dtype)
     if after not in KINDS[before] or dtype.itemsize < lhs.dtype.itemsize:
         raise DtypeError(

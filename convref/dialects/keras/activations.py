@@ -26,7 +26,7 @@ from convref.activations import (
     within,
 )
 from convref.dtypes import as_array, wide
-from convref.errors import ShapeError, WordError
+from convref.errors import ShapeError, WordError, shown
 from convref.layer import Layer
 from convref.names import nearest
 
@@ -259,7 +259,7 @@ def activation(value: Any, word: str = "activation") -> Layer | None:
         value = getattr(value, "__name__", value)  # a function of keras.activations
     if isinstance(value, str):
         if value not in NAMED:
-            raise WordError(f"`{word}` (={value!r}) is unknown", nearest(value, NAMED))
+            raise WordError(f"`{word}` (={shown(value)}) is unknown", nearest(value, NAMED))
         return NAMED[value]()
     if isinstance(value, Mapping) and value.get("class_name") in AS_LAYERS:
         make, theirs, ours = AS_LAYERS[value["class_name"]]
@@ -267,7 +267,7 @@ def activation(value: Any, word: str = "activation") -> Layer | None:
         return make(**{ours: config[theirs]} if theirs in config else {})
     if callable(value):
         return Plain(value)
-    raise WordError(f"`{word}` (={value!r}) is not an activation", "write 'relu', for example")
+    raise WordError(f"`{word}` (={shown(value)}) is not an activation", "write 'relu', for example")
 
 
 def activation_word(layer: Layer | None) -> Any:

@@ -14,7 +14,7 @@ from convref.dialects.keras.words import (
     refuse_both,
     steps,
 )
-from convref.errors import WordError
+from convref.errors import WordError, shown
 from convref.geometry import bind, spread
 from convref.integers import per_axis
 from convref.layers import depthwise
@@ -123,7 +123,8 @@ def grown(
     extra = per_axis("output_padding", output_padding, len(kernel), minimum=0)
     if any(more >= step for more, step in zip(extra, stride, strict=True)):
         raise WordError(
-            f"`output_padding` (={output_padding!r}) must be smaller than `strides` (={stride})",
+            f"`output_padding` (={shown(output_padding)}) must be smaller than `strides` "
+            f"(={stride})",
             "leave it out for an output of the usual size",
         )
     if word == "valid":

@@ -22,7 +22,8 @@ from convref.dialects.keras.words import (
     steps,
 )
 from convref.dtypes import as_array
-from convref.errors import ShapeError, WordError
+from convref.errors import ShapeError, WordError, shown
+from convref.integers import flag
 from convref.layer import cast_to
 from convref.spec import Axes
 from convref.weighted import channel_count
@@ -98,15 +99,15 @@ class AnyConvLSTM(KerasWeighted, layers.ConvLSTM):
             **words,
             padding=padding_word(padding, causal=False),
             layout=layout_word(data_format),
-            return_sequences=bool(return_sequences),
-            go_backwards=bool(go_backwards),
-            stateful=bool(stateful),
+            return_sequences=flag("return_sequences", return_sequences),
+            go_backwards=flag("go_backwards", go_backwards),
+            stateful=flag("stateful", stateful),
             dropout=fraction("dropout", dropout),
             recurrent_dropout=fraction("recurrent_dropout", recurrent_dropout),
-            unit_forget_bias=bool(unit_forget_bias),
+            unit_forget_bias=flag("unit_forget_bias", unit_forget_bias),
             **settings | {"rng": generator(seed)},
         )
-        self.return_state = bool(return_state)
+        self.return_state = flag("return_state", return_state)
         self.adopt(padding=self.spec.padding)
 
     def parts(self) -> tuple[Part, ...]:
@@ -237,5 +238,5 @@ class ConvLSTM3D(AnyConvLSTM, layers.ConvLSTM3d):
 def fraction(name: str, value: Any) -> float:
     """A fraction to drop: of 1 and above, and of 0 and below, nothing, as Keras has it."""
     if not isinstance(value, Real):
-        raise KindError(f"`{name}` (={value!r}) must be a number", f"such as {name}=0.1")
+        raise KindError(f"`{name}` (={shown(value)}) must be a number", f"such as {name}=0.1")
     return float(value) if 0 < float(value) < 1 else 0.0

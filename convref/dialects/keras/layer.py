@@ -19,7 +19,6 @@ from convref.dialects.keras.words import (
     Session,
     Shape,
     Sizes,
-    boolean,
     dtype_name,
     integral,
     layer_name,
@@ -28,7 +27,8 @@ from convref.dialects.keras.words import (
     with_open_sizes,
 )
 from convref.dtypes import as_array
-from convref.errors import ShapeError, WordError
+from convref.errors import ShapeError, WordError, shown
+from convref.integers import flag, members
 from convref.layer import Layer, Parameter
 from convref.names import nearest
 from convref.spec import ConvSpec
@@ -41,8 +41,8 @@ CLASSES: dict[str, type["KerasLayer"]] = {}
 def from_config(configuration: Mapping[str, Any]) -> "KerasLayer":
     """The layer of {"class_name": ..., "config": {...}}; raise WordError."""
     name = configuration.get("class_name")
-    if name not in CLASSES:
-        raise WordError(f"`class_name` (={name!r}) is unknown", nearest(str(name), CLASSES))
+    if not isinstance(name, str) or name not in CLASSES:
+        raise WordError(f"`class_name` (={shown(name)}) is unknown", nearest(name, CLASSES))
     return CLASSES[name].from_config(configuration.get("config", {}))
 
 
@@ -72,11 +72,12 @@ class KerasLayer(Layer):
         """
         self.words |= normal
         words = self.words
-        self.trainable = boolean("trainable", words.get("trainable", True))
+        self.trainable = flag("trainable", words.get("trainable", True))
         self.training = False  # as Keras calls layers unless it is told otherwise
         self.batch_input_shape = batch_shape(words)
         """The shape that the layer was told to expect."""
-        self.first_weights = words.get("weights")
+        weights = words.get("weights")
+        self.first_weights = None if weights is None else members("weights", weights)
         for word, value in words.items():
             if not hasattr(self, word):
                 setattr(self, word, value)
@@ -196,7 +197,7 @@ class KerasLayer(Layer):
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Fill the parameters, in Keras's order and layout; raises ShapeError."""
         with self._named():
-            variables, arrays = self.weights, list(weights)
+            variables, arrays = self.weights, members("weights", weights)
             if len(arrays) != len(variables):
                 raise ShapeError(
                     f"the layer has {len(variables)} weights, and {len(arrays)} are given",
@@ -274,7 +275,7 @@ class KerasWeighted(KerasLayer, Weighted):
         words = self.words
         name = dtype_name(words.get("dtype"))
         if integral(name):
-            raise WordError(f"`dtype` (={name!r}) is not one of weights", "use 'float32'")
+            raise WordError(f"`dtype` (={shown(name)}) is not one of weights", "use 'float32'")
         dtype = inexact(name)
         settings: dict[str, Any] = self.common() | {
             "bias": words["use_bias"],

@@ -5,7 +5,7 @@ from typing import Any
 
 from convref import layers as ours
 from convref.dialects.keras import conv, reshaping
-from convref.errors import WordError
+from convref.errors import WordError, shown
 from convref.geometry import spread, transposed_size
 from convref.layer import Layer
 from convref.padding import Pair, resolve
@@ -109,6 +109,12 @@ def transposed_padding(layer: ours.ConvTranspose) -> tuple[dict[str, Any], list[
             "put a ZeroPadding behind the layer, which adds no bias",
         )
     rest = tuple((-lo, -max(hi, 0)) for lo, hi in wanted)
+    if min(lo for lo, _ in wanted) < 0 and (layer.has_bias or layer.activation is not None):
+        raise WordError(
+            f"what `padding` (={shown(spec.padding)}) adds to the output has a bias, and Keras's "
+            "ZeroPadding adds none",
+            "use padding of 0 or more",
+        )
     return {"padding": "valid", "output_padding": added}, framing(rest, layer)
 
 

@@ -19,7 +19,7 @@ from convref.dialects.keras.words import (
     integral,
     layout_word,
 )
-from convref.errors import WordError
+from convref.errors import WordError, shown
 from convref.integers import per_axis
 from convref.layer import cast_to
 from convref.layers.shape import Edges
@@ -149,7 +149,7 @@ class UpSampling1D(Reshaping, layers.Upsample1d):
     @recorded
     def __init__(self, size: int = 2, **kwargs: Unpack[ReshapingWords]) -> None:
         if not isinstance(size, int) or isinstance(size, bool):
-            raise KindError(f"`size` (={size!r}) must be an integer", "such as size=2")
+            raise KindError(f"`size` (={shown(size)}) must be an integer", "such as size=2")
         super().__init__(size, layout="channels_last", **self.common())
         self.adopt()
 
@@ -181,10 +181,10 @@ class UpSampling2D(Reshaping, layers.Upsample2d):
         interpolation: str = "nearest",
         **kwargs: Unpack[ReshapingWords],
     ) -> None:
-        if str(interpolation).lower() not in INTERPOLATIONS:
+        if shown(interpolation, str).lower() not in INTERPOLATIONS:
             raise WordError(
-                f"`interpolation` (={interpolation!r}) is unknown",
-                nearest(str(interpolation).lower(), INTERPOLATIONS),
+                f"`interpolation` (={shown(interpolation)}) is unknown",
+                nearest(interpolation, INTERPOLATIONS),
             )
         super().__init__(
             per_axis("size", size, 2, minimum=1),

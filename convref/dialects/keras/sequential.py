@@ -21,6 +21,7 @@ from convref.dialects.keras.words import (
     with_open_sizes,
 )
 from convref.errors import WordError
+from convref.integers import members
 from convref.layer import Layer
 from convref.weighted import inexact
 
@@ -102,7 +103,7 @@ class Sequential(KerasLayer, ours.Sequential):
         self.built = False
         self.input_shape: Sizes | None = None
         """That of the input, batch axis included, once it is known."""
-        for layer in layers or ():
+        for layer in () if layers is None else members("layers", layers):
             self.add(layer)
 
     def add(self, layer: Layer | Mapping[str, Any], rebuild: bool = True) -> None:

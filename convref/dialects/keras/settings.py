@@ -17,7 +17,7 @@ from convref.constraints import Constraint, MaxNorm, MinMaxNorm, NonNegative, Un
 from convref.dialects.keras.layouts import Layout, their_axes
 from convref.dialects.keras.words import snake_case
 from convref.dtypes import as_array
-from convref.errors import ShapeError, WordError
+from convref.errors import ShapeError, WordError, shown
 from convref.names import nearest
 from convref.regularisers import L1, L1L2, L2, Regulariser
 
@@ -35,12 +35,12 @@ def named(word: str, value: Any, kinds: Mapping[str, Callable[..., T]]) -> T | N
     if not isinstance(value, Mapping):
         return None
     name, config = value.get("class_name"), value.get("config") or {}
-    if name not in known:
-        raise WordError(f"`{word}` (={name!r}) is unknown", nearest(str(name), known))
+    if not isinstance(name, str) or name not in known:
+        raise WordError(f"`{word}` (={shown(name)}) is unknown", nearest(name, known))
     words = inspect.signature(known[name]).parameters
     for given in config:
         if given not in words:
-            raise WordError(f"`{word}`: {name} has no word `{given}`", nearest(str(given), words))
+            raise WordError(f"`{word}`: {name} has no word `{given}`", nearest(given, words))
     return known[name](**config)
 
 
@@ -100,14 +100,16 @@ def regulariser(word: str, value: Any, layout: Layout) -> Regulariser | None:
     """
     if isinstance(value, type):
         value = value()
-    if value is None or hasattr(value, "gradient"):
+    if value is None or (callable(value) and hasattr(value, "gradient")):
         found: Regulariser | None = value
         return found
     found = named(word, value, REGULARISERS)
     if found is None and callable(value):
         return Penalty(value, layout)
     if found is None:
-        raise WordError(f"`{word}` (={value!r}) is not a regularizer", "write 'l2', for example")
+        raise WordError(
+            f"`{word}` (={shown(value)}) is not a regularizer", "write 'l2', for example"
+        )
     return found
 
 
@@ -163,7 +165,7 @@ def constraint(word: str, value: Any, layout: Layout) -> Constraint | None:
         found = value
     if found is None:
         raise WordError(
-            f"`{word}` (={value!r}) is not a constraint", "write 'non_neg', for example"
+            f"`{word}` (={shown(value)}) is not a constraint", "write 'non_neg', for example"
         )
     return Projection(found, layout)
 
@@ -207,7 +209,8 @@ def described(word: str, value: Any, layout: Layout) -> dict[str, Any]:
         return {"class_name": type(value).__name__, "config": config}
     if type(value) not in DESCRIBED:
         raise WordError(
-            f"`{word}` (={value!r}) has no configuration in Keras", "use one that has a name there"
+            f"`{word}` (={shown(value)}) has no configuration in Keras",
+            "use one that has a name there",
         )
     module, class_name, words = DESCRIBED[type(value)]
     config = {theirs: getattr(value, ours) for ours, theirs in words.items()}

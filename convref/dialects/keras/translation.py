@@ -19,7 +19,7 @@ from convref.dialects.keras.paddings import (
     zero_padding,
 )
 from convref.dialects.keras.sequential import Sequential
-from convref.errors import WordError, verb
+from convref.errors import WordError, shown, verb
 from convref.initialisers import INITIALISERS
 from convref.layer import Layer
 from convref.names import named
@@ -154,7 +154,7 @@ def of_conv_lstm(layer: ours.ConvLSTM) -> Layer:
     word, before = padding(layer, causal=False)
     if before:
         raise WordError(
-            f"`padding` (={layer.spec.padding!r}): Keras's recurrent layers have 'valid' and "
+            f"`padding` (={shown(layer.spec.padding)}): Keras's recurrent layers have 'valid' and "
             "'same'",
             "pad each step before the layer",
         )
@@ -201,7 +201,7 @@ def of_upsample(layer: ours.Upsample) -> Layer:
         words |= {"interpolation": theirs}
     elif layer.mode != "nearest":
         raise WordError(
-            f"`mode` (={layer.mode!r}): Keras interpolates along two axes alone",
+            f"`mode` (={shown(layer.mode)}): Keras interpolates along two axes alone",
             "use mode='nearest'",
         )
     if rank == 1:
@@ -235,7 +235,7 @@ def check_expressible(layer: Any) -> None:
     spec: ConvSpec = layer.spec
     if spec.padding_mode != "zeros":
         raise WordError(
-            f"`padding_mode` (={spec.padding_mode!r}): Keras pads with zeros",
+            f"`padding_mode` (={shown(spec.padding_mode)}): Keras pads with zeros",
             "pad before the layer, with numpy.pad or keras.ops.pad",
         )
     if any(step > 1 for step in spec.input_dilation):

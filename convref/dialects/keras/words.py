@@ -9,8 +9,9 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.errors import ConvrefError, DtypeError, WordError, verb
-from convref.integers import integer, is_sequence, per_axis
+from convref.dtypes import named_dtype
+from convref.errors import ConvrefError, DtypeError, WordError, shown, verb
+from convref.integers import integer, is_sequence, members, per_axis
 from convref.names import nearest
 from convref.spec import Axes
 
@@ -98,7 +99,9 @@ def layer_name(name: object, class_name: str) -> str:
     if name is None:
         return unique_name(class_name)
     if not isinstance(name, str) or "/" in name:
-        raise WordError(f"`name` (={name!r}) must be a string without '/'", "such as name='stem'")
+        raise WordError(
+            f"`name` (={shown(name)}) must be a string without '/'", "such as name='stem'"
+        )
     return name
 
 
@@ -110,11 +113,9 @@ def layout_word(value: str | None) -> str:
     if value is None:
         return "channels_last"
     known = ("channels_first", "channels_last")
-    if str(value).lower() not in known:
-        raise WordError(
-            f"`data_format` (={value!r}) is unknown", nearest(str(value).lower(), known)
-        )
-    return str(value).lower()
+    if not isinstance(value, str) or value.lower() not in known:
+        raise WordError(f"`data_format` (={shown(value)}) is unknown", nearest(value, known))
+    return value.lower()
 
 
 def padding_word(value: object, *, causal: bool) -> str:
@@ -123,7 +124,7 @@ def padding_word(value: object, *, causal: bool) -> str:
     if isinstance(value, str) and value.lower() in known:
         return value.lower()
     raise WordError(
-        f"`padding` (={value!r}) must be {' or '.join(map(repr, known))}",
+        f"`padding` (={shown(value)}) must be {' or '.join(map(repr, known))}",
         "for other amounts put a layer such as ZeroPadding2D before this one",
     )
 
@@ -153,22 +154,19 @@ def refuse_both(stride: Shape, dilation: Shape) -> None:
         )
 
 
-def boolean(name: str, value: object) -> bool:
-    """A boolean; raise WordError."""
-    if not isinstance(value, bool):
-        raise WordError(f"`{name}` (={value!r}) must be True or False", f"write {name}=True")
-    return value
-
-
 def dtype_name(value: Any) -> Any:
     """A dtype from what Keras takes: None, a name, NumPy's dtype, or a policy's configuration."""
     if value is None:
         return "float32"
     if isinstance(value, Mapping):
-        value = value.get("config", {}).get("name")
+        policy = value.get("config")
+        name = policy.get("name") if isinstance(policy, Mapping) else None
+        if not isinstance(name, str):
+            raise WordError(f"`dtype` (={shown(value)}) names none", "write dtype='float32'")
+        value = name
     if isinstance(value, str) and value.startswith("mixed_"):
         raise DtypeError(
-            f"`dtype` (={value!r}) has weights of one dtype and computes in another",
+            f"`dtype` (={shown(value)}) has weights of one dtype and computes in another",
             f"use 'float32' or {value.removeprefix('mixed_')!r} for both",
         )
     return value
@@ -176,19 +174,21 @@ def dtype_name(value: Any) -> Any:
 
 def integral(name: Any) -> bool:
     """Whether it is a dtype of integers, which layers with weights don't take."""
-    try:
-        return np.dtype(name).kind in "biu"
-    except TypeError:
-        return False
+    found = named_dtype(name)
+    return found is not None and found.kind in "biu"
 
 
 def open_sizes(name: str, value: object) -> Sizes:
     """Sizes of which some may be open: a shape as Keras takes it."""
     if not is_sequence(value):
-        raise WordError(f"`{name}` (={value!r}) must list one size per axis", "such as (28, 28, 3)")
-    sizes = tuple(None if entry is None else integer(name, entry) for entry in value)
+        raise WordError(
+            f"`{name}` (={shown(value)}) must list one size per axis", "such as (28, 28, 3)"
+        )
+    sizes = tuple(None if entry is None else integer(name, entry) for entry in members(name, value))
     if any(size is not None and size < 0 for size in sizes):
-        raise WordError(f"`{name}` (={value!r}) must not be negative", "use None for an open size")
+        raise WordError(
+            f"`{name}` (={shown(value)}) must not be negative", "use None for an open size"
+        )
     return sizes
 
 

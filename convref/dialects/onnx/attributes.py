@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convref.dtypes import as_array
-from convref.errors import ConvrefError, DtypeError, ShapeError, WordError, verb
-from convref.integers import integer, is_sequence
+from convref.errors import ConvrefError, DtypeError, ShapeError, WordError, shown, verb
+from convref.integers import integer, is_sequence, members
 from convref.padding import Pair
 from convref.spec import ConvSpec, Words
 
@@ -99,9 +99,9 @@ def tensors(types: tuple[str, ...], optional: Container[str], **inputs: ArrayLik
 def choice(name: str, value: str | bytes, words: tuple[str, ...]) -> str:
     """One of these words, spelled as ONNX does; raise WordError."""
     word = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    if word not in words:
+    if not isinstance(word, str) or word not in words:
         raise WordError(
-            f"`{name}` (={value!r}) is unknown", f"use one of {', '.join(map(repr, words))}"
+            f"`{name}` (={shown(value)}) is unknown", f"use one of {', '.join(map(repr, words))}"
         )
     return word
 
@@ -112,23 +112,24 @@ def ints(
     """A list of so many integers, or as many defaults; raise WordError."""
     if value is None:
         return (default,) * count
-    entries = tuple(integer(name, entry) for entry in value) if is_sequence(value) else ()
-    if len(entries) != count:
+    given = members(name, value) if is_sequence(value) else ()
+    numbers = tuple(integer(name, entry) for entry in given)
+    if len(numbers) != count:
         raise WordError(
-            f"`{name}` (={value!r}) must list {count} integers", f"such as {[default] * count}"
+            f"`{name}` (={shown(value)}) must list {count} integers", f"such as {[default] * count}"
         )
-    if minimum is not None and min(entries, default=minimum) < minimum:
+    if minimum is not None and min(numbers, default=minimum) < minimum:
         raise WordError(
-            f"`{name}` (={value!r}) must be at least {minimum} on every axis",
+            f"`{name}` (={shown(value)}) must be at least {minimum} on every axis",
             f"use {minimum} or more",
         )
-    return entries
+    return numbers
 
 
 def flag(name: str, value: int) -> bool:
     """An integer that means yes or no; raise WordError."""
-    if value not in (0, 1):
-        raise WordError(f"`{name}` (={value!r}) is neither 0 nor 1", "use one of them")
+    if not isinstance(value, bool) and integer(name, value) not in (0, 1):
+        raise WordError(f"`{name}` (={shown(value)}) is neither 0 nor 1", "use one of them")
     return bool(value)
 
 
@@ -145,7 +146,7 @@ def padding(auto_pad: str | bytes, pads: Ints | None, rank: int) -> str | tuple[
         return pairs(pads, rank)
     if pads is not None:
         raise WordError(
-            f"`auto_pad` (={word!r}) and `pads` (={pads!r}) both choose the padding",
+            f"`auto_pad` (={shown(word)}) and `pads` (={shown(pads)}) both choose the padding",
             "give one of them",
         )
     return AUTO_PADS[word]
@@ -197,7 +198,7 @@ def check_weights(x: Array, w: Array, kernel_shape: Ints | None) -> int:
         )
     if kernel_shape is not None and ints("kernel_shape", kernel_shape, rank, 1) != w.shape[2:]:
         raise WordError(
-            f"`kernel_shape` (={kernel_shape!r}) is not that of `w` (shape {w.shape})",
+            f"`kernel_shape` (={shown(kernel_shape)}) is not that of `w` (shape {w.shape})",
             f"use {list(w.shape[2:])}, or leave it out",
         )
     return rank

@@ -27,10 +27,11 @@ from convref.dialects.onnx.attributes import (
     tensors,
 )
 from convref.dtypes import as_array
-from convref.errors import ShapeError, WordError
+from convref.errors import ShapeError, WordError, shown
 from convref.functional import conv, conv_transpose
 from convref.geometry import transposed_size
 from convref.padding import Pair
+from convref.spec import Words
 
 Array = NDArray[Any]
 
@@ -39,9 +40,14 @@ def convolve(
     x: Array, w: Array, bias: Array | None, attributes: Attributes, kernel_shape: Ints | None
 ) -> Array:
     """`convref.conv`, told in ONNX's attributes, for one batch axis."""
+    return conv(x, w, bias, **conv_words(x, w, attributes, kernel_shape))
+
+
+def conv_words(x: Array, w: Array, attributes: Attributes, kernel_shape: Ints | None) -> Words:
+    """ONNX's attributes in the words of `convref.conv`; raise where x or w does not fit them."""
     words = attributes.words(check_weights(x, w, kernel_shape))
     check_group(x, w, attributes.group)
-    return conv(x, w, bias, **words)
+    return words
 
 
 @operator
@@ -99,15 +105,32 @@ def ConvTranspose(
     array([[[  1.,  10., 102.,  20.]]])
     """
     x, w, bias = tensors(FLOATS, ("B",), X=X, W=W, B=B)
+    attributes = Attributes(auto_pad, dilations, pads, strides, group)
+    words = transposed_words(x, w, attributes, kernel_shape, output_padding, output_shape)
+    return conv_transpose(x, w, bias, **words)  # type: ignore[misc]
+
+
+def transposed_words(
+    x: Array,
+    w: Array,
+    attributes: Attributes,
+    kernel_shape: Ints | None,
+    output_padding: Ints | None,
+    output_shape: Ints | None,
+) -> Words:
+    """ONNX's attributes in the words of `convref.conv_transpose`, whose smallest output is ONNX's.
+
+    Raises the errors of `ConvTranspose`.
+    """
     rank = check_weights(x, w, kernel_shape)
     check_transposed_channels(x.shape[1], x, w)
-    spec = Attributes(auto_pad, dilations, pads, strides, group).spec(rank)
+    spec = attributes.spec(rank)
     made = transposed_size(replace(spec, padding="valid"), x.shape[2:], w.shape[2:])
     extra = ints("output_padding", output_padding, rank, default=0, minimum=0)
     limits = list(map(max, spec.stride, spec.dilation))
     if any(map(ge, extra, limits)):
         raise WordError(
-            f"`output_padding` (={output_padding!r}) must be smaller than `strides` or "
+            f"`output_padding` (={shown(output_padding)}) must be smaller than `strides` or "
             f"`dilations`, whichever is larger: {limits}",
             "use less of it",
         )
@@ -116,17 +139,17 @@ def ConvTranspose(
         sizes = ints("output_shape", output_shape, rank, default=1)
         if any(map(ge, map(sub, sizes, made), limits)):
             raise ShapeError(
-                f"`output_shape` (={output_shape!r}) is too large for `x` (shape {x.shape}), whose "
+                f"`output_shape` (={shown(output_shape)}) is too large for `x` (shape {x.shape}), "
+                "whose "
                 f"windows cover {list(made)} cells",
                 "use a smaller one, or a larger stride",
             )
     elif spec.padding in ("same", "same_lower"):
         sizes = tuple(map(mul, x.shape[2:], spec.stride))
     upper = spec.padding == "same"
-    ends = [cut(*axis, upper) for axis in zip(made, extra, sizes, pairs(pads, rank), strict=True)]
-    return conv_transpose(
-        x, w, bias, stride=spec.stride, padding=ends, dilation=spec.dilation, groups=spec.groups
-    )
+    pads = pairs(attributes.pads, rank)
+    ends = [cut(*axis, upper) for axis in zip(made, extra, sizes, pads, strict=True)]
+    return Words(stride=spec.stride, padding=ends, dilation=spec.dilation, groups=spec.groups)
 
 
 def cut(made: int, extra: int, size: int | None, pads: Pair, upper: bool) -> Pair:

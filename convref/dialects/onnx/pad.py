@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convref.dialects.onnx.attributes import axes_of, choice, ints, operator, scalar
 from convref.dtypes import as_array
-from convref.errors import DtypeError, ShapeError
+from convref.errors import DtypeError, ShapeError, shown
 from convref.memory import check_fits
 from convref.padding import Pair
 
@@ -39,6 +39,8 @@ def Pad(
     word = choice("mode", mode, ("constant", "reflect", "edge", "wrap"))
     chosen = axes_of(axes, array.ndim)
     amounts = ints("pads", as_array("pads", pads), 2 * len(chosen), default=0, minimum=None)
+    if not chosen:
+        return array.copy()
     ends = [(0, 0)] * array.ndim
     for axis, *pair in zip(chosen, amounts[: len(chosen)], amounts[len(chosen) :], strict=True):
         ends[axis] = (pair[0], pair[1])
@@ -71,7 +73,7 @@ def check_added(
             )
         if mode != "constant" and max(lo, hi) > 0 and not left:
             raise ShapeError(
-                f"`mode` (={mode!r}) has nothing to repeat along axis {axis}, which is empty",
+                f"`mode` (={shown(mode)}) has nothing to repeat along axis {axis}, which is empty",
                 "use mode='constant'",
             )
 

@@ -20,7 +20,7 @@ from convref.dialects.onnx.attributes import (
     tensor,
 )
 from convref.dtypes import wide
-from convref.errors import ShapeError, WordError
+from convref.errors import ShapeError, WordError, shown
 from convref.geometry import bind, spread
 from convref.integers import integer
 from convref.layers import pooling, shape
@@ -89,8 +89,8 @@ def MaxPool(
         x, kernel_shape, Attributes(auto_pad, dilations, pads, strides), ceil_mode
     )
     column_major = flag("storage_order", storage_order)
-    if outputs not in (1, 2):
-        raise WordError(f"`outputs` (={outputs!r}) is neither 1 nor 2", "use one of them")
+    if integer("outputs", outputs) not in (1, 2):
+        raise WordError(f"`outputs` (={shown(outputs)}) is neither 1 nor 2", "use one of them")
     layer = pooling.MaxPool(kernel, **words)
     Y = layer(x)
     return Y if outputs == 1 else (Y, indices(layer, column_major).reshape(Y.shape))

@@ -13,9 +13,9 @@ from convref.dialects.torch.refusals import (
     at_run_time,
 )
 from convref.dtypes import as_array
-from convref.errors import DtypeError, ShapeError, WordError
+from convref.errors import DtypeError, ShapeError, WordError, shown
 from convref.geometry import bind
-from convref.integers import integer, is_sequence, per_axis
+from convref.integers import integer, is_sequence, members, per_axis
 from convref.spec import Axes, ConvSpec
 from convref.summary import Shape
 
@@ -96,7 +96,8 @@ def exactly(name: str, value: object, rank: int, least: int | None = 1) -> Shape
 
 def sizes(name: str, value: object) -> Shape:
     """Integers, of a sequence or one alone."""
-    return tuple(whole(name, entry) for entry in (value if is_sequence(value) else (value,)))
+    given = members(name, value) if is_sequence(value) else (value,)
+    return tuple(whole(name, entry) for entry in given)
 
 
 def geometry(
@@ -108,9 +109,9 @@ def geometry(
     padding_mode: str = "zeros",
 ) -> Geometry:
     """The words of a convolution."""
-    if padding_mode not in MODES:
+    if not isinstance(padding_mode, str) or padding_mode not in MODES:
         raise WordError(
-            f"`padding_mode` (={padding_mode!r}) is unknown",
+            f"`padding_mode` (={shown(padding_mode)}) is unknown",
             f"use one of {', '.join(map(repr, MODES))}",
         )
     strides = entries("stride", stride, rank, 1)
@@ -118,7 +119,9 @@ def geometry(
         # Padding with other things than zeros may be negative, and crops.
         padding = entries("padding", padding, rank, 0 if padding_mode == "zeros" else None)
     elif padding not in ("same", "valid"):
-        raise WordError(f"`padding` (={padding!r}) is unknown", "use 'same', 'valid' or integers")
+        raise WordError(
+            f"`padding` (={shown(padding)}) is unknown", "use 'same', 'valid' or integers"
+        )
     elif padding == "same" and max(strides) > 1:
         raise WordError(
             f"`padding` (='same') takes a `stride` of 1, not {stride!r}",
@@ -141,8 +144,9 @@ def transposed_geometry(
     extra = entries("output_padding", output_padding, rank)
     if any(more >= max(steps) for more, *steps in zip(extra, strides, dilations, strict=True)):
         raise RuntimeWordError(
-            f"`output_padding` (={output_padding!r}) must be smaller than `stride` (={stride!r}) "
-            f"or `dilation` (={dilation!r})",
+            f"`output_padding` (={shown(output_padding)}) must be smaller than `stride` "
+            f"(={shown(stride)}) "
+            f"or `dilation` (={shown(dilation)})",
             "use less",
         )
     return {

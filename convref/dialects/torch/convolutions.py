@@ -30,7 +30,7 @@ from convref.dialects.torch.functions import without_channels
 from convref.dialects.torch.module import IncompatibleKeys, Module
 from convref.dialects.torch.refusals import ArgumentError, at_run_time
 from convref.dialects.torch.settings import settings
-from convref.errors import WordError, verb
+from convref.errors import WordError, shown, verb
 from convref.geometry import transposed_size
 from convref.initialisers import Zeros
 from convref.integers import is_sequence
@@ -181,7 +181,8 @@ class ConvNd(Convolutional, layers.Conv):
             out_channels, kernel_size, bias, device, dtype, stride=stride, padding=padding,
             dilation=dilation, groups=groups, padding_mode=padding_mode,
         )  # fmt: skip
-        if not count("in_channels", in_channels, 0):  # there is no fan-in to divide by
+        in_channels = count("in_channels", in_channels, 0)
+        if not in_channels:  # there is no fan-in to divide by
             self.settings["weight_initialiser"] = self.settings["bias_initialiser"] = Zeros()
         self.make_parameters(in_channels)
 
@@ -281,7 +282,9 @@ class ConvTransposeNd(Convolutional, layers.ConvTranspose):
         with at_run_time():
             check_axes(shape, self.rank)
         if not is_sequence(output_size):
-            raise ArgumentError(f"`output_size` (={output_size!r}) is no sequence", "use a tuple")
+            raise ArgumentError(
+                f"`output_size` (={shown(output_size)}) is no sequence", "use a tuple"
+            )
         asked, before = sizes("output_size", output_size), len(shape) - self.rank
         if len(asked) not in (self.rank, self.rank + before):
             raise WordError(
@@ -302,8 +305,8 @@ class ConvTransposeNd(Convolutional, layers.ConvTranspose):
 
 def check_zeros(padding_mode: str) -> None:
     """Check the padding mode of a transposed convolution."""
-    if padding_mode != "zeros":
-        raise WordError(f"`padding_mode` (={padding_mode!r}) must be 'zeros'", "leave it out")
+    if not isinstance(padding_mode, str) or padding_mode != "zeros":
+        raise WordError(f"`padding_mode` (={shown(padding_mode)}) must be 'zeros'", "leave it out")
 
 
 def placed(rank: int, words: Transposed) -> tuple[ConvSpec, Axes]:

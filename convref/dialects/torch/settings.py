@@ -7,7 +7,9 @@ from numpy.typing import DTypeLike
 
 from convref.dialects.torch.arguments import whole
 from convref.dialects.torch.refusals import RuntimeWordError, at_run_time
+from convref.errors import shown
 from convref.initialisers import VarianceScaling
+from convref.integers import flag
 from convref.weighted import inexact
 
 UNIFORM = VarianceScaling(1 / 3, "fan_in", "uniform")
@@ -36,15 +38,20 @@ def manual_seed(seed: int) -> np.random.Generator:
 
 def settings(bias: bool, device: object, dtype: DTypeLike | None) -> dict[str, Any]:
     """PyTorch's settings of a layer, as convref's."""
-    if device is not None and str(device).split(":")[0] != "cpu":
-        raise RuntimeWordError(f"`device` (={device!r}) is not there", "use 'cpu'")
-    name = str(dtype)  # that of torch.float64 is its own name
+    if device is not None and shown(device, str).split(":")[0] != "cpu":
+        raise RuntimeWordError(f"`device` (={shown(device)}) is not there", "use 'cpu'")
+    name = shown(dtype, str)  # that of torch.float64 is its own name
     with at_run_time():
+        chosen_bias = bias is not None and flag("bias", bias)
         chosen = inexact(
-            name.removeprefix("torch.") if name.startswith("torch.") else dtype or "float32"
+            name.removeprefix("torch.")
+            if name.startswith("torch.")
+            else "float32"
+            if dtype is None
+            else dtype
         )
     return {
-        "bias": bool(bias),
+        "bias": chosen_bias,
         "dtype": chosen,
         "weight_initialiser": UNIFORM,
         "bias_initialiser": UNIFORM,

@@ -8,7 +8,7 @@ from convref import layers
 from convref.activations import Identity
 from convref.dialects.torch import convolutions, folds, lazy
 from convref.dialects.torch.module import Module
-from convref.errors import WordError, verb
+from convref.errors import WordError, shown, verb
 from convref.geometry import bind, transposed_size
 from convref.layer import Layer, Parameter
 from convref.padding import Pair
@@ -138,7 +138,7 @@ def as_convolution(layer: layers.Conv | layers.DepthwiseConv, *around: Pairs) ->
     if around and spec.padding_mode != "zeros":
         if any(map(any, constant_padding(spec, layer.kernel_size))):
             raise WordError(
-                f"`padding_mode` (={spec.padding_mode!r}) pads what has zeros around it",
+                f"`padding_mode` (={shown(spec.padding_mode)}) pads what has zeros around it",
                 "translate the layers one by one",
             )
         spec = replace(spec, padding_mode="zeros")  # for the zeros are all that there is
@@ -192,7 +192,8 @@ def constant_padding(spec: ConvSpec, kernel_size: Shape) -> Pairs:
     if len(found) > 1:
         whole = bind(spec, tuple(LONG * step for step in spec.stride), kernel_size).padding
         raise WordError(
-            f"`padding` (={spec.padding!r}) with `stride` (={spec.stride}) depends on the size of "
+            f"`padding` (={shown(spec.padding)}) with `stride` (={spec.stride}) depends on the "
+            "size of "
             "the input, which PyTorch's does not; for sizes that the strides divide it is "
             f"{whole}",
             f"for those use {explicitly(whole, spec)}",

@@ -13,10 +13,15 @@ from typing import Any, Protocol, cast
 
 from numpy.typing import NDArray
 
-from convref.errors import MissingExtraError, WordError
+from convref.errors import MissingExtraError, WordError, shown
 from convref.testing.case import ConvCase
 
-PACKAGES = {"torch": ("torch",), "jax": ("jax",), "onnxruntime": ("onnxruntime", "onnx")}
+PACKAGES = {
+    "torch": ("torch",),
+    "jax": ("jax",),
+    "keras": ("keras",),
+    "onnxruntime": ("onnxruntime", "onnx"),
+}
 """Each peer, and the packages that it needs, its own the first."""
 
 
@@ -34,11 +39,11 @@ def load(name: str) -> tuple[Peer, str]:
     chosen = name.lower()
     if chosen not in PACKAGES:
         known = ", ".join(map(repr, PACKAGES))
-        raise WordError(f"`against` (={name!r}) is no framework that is known", f"use {known}")
+        raise WordError(f"`against` (={shown(name)}) is no framework that is known", f"use {known}")
     missing = [package for package in PACKAGES[chosen] if find_spec(package) is None]
     if missing:
         raise MissingExtraError(
-            f"`against` (={name!r}) needs {' and '.join(missing)}, not installed here",
+            f"`against` (={shown(name)}) needs {' and '.join(missing)}, not installed here",
             f"pip install {' '.join(missing)}",
         )
     module = import_module(f"convref.testing.peers.{chosen}")

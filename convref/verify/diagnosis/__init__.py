@@ -181,9 +181,12 @@ def near(problem: Problem, output: Array, coarse: float) -> bool:
 
 def in_places(problem: Problem, output: Array, true: Array, wrong: Mask) -> tuple[Finding, ...]:
     """Where an output is wrong, and what stands there, if it is wrong in places only."""
-    if not wrong.any() or wrong.mean() > LOCAL:
+    if not wrong.any():
         return ()
     where, what = place(problem, wrong), standing(output, true, wrong)
+    if wrong.mean() > LOCAL:
+        where = None
+        what = what if what and what[0] == "unwritten" else None
     findings = []
     if where is not None:
         findings.append((where.name, where.text))
