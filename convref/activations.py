@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.dtypes import wide
-from convref.errors import DtypeError, ShapeError, WordError, verb
+from convref.errors import DtypeError, ShapeError, WordError, shown, verb
 from convref.integers import integer, real
 from convref.layer import Layer
 from convref.names import named
@@ -214,7 +214,8 @@ class GELU(Elementwise):
         super().__init__(name)
         if not isinstance(approximate, bool):  # "none" is true, and PyTorch's word for False
             raise WordError(
-                f"`approximate` (={approximate!r}) must be True or False", "use True for the tanh"
+                f"`approximate` (={shown(approximate)}) must be True or False",
+                "use True for the tanh",
             )
         self.approximate = approximate
 
@@ -369,9 +370,8 @@ ACTIVATIONS: dict[str, Callable[[], Layer]] = {
 
 def activation(value: str | Layer | None, word: str = "activation") -> Layer | None:
     """An activation from what a user wrote; raise WordError."""
-    found = named(word, value, ACTIVATIONS)
-    if found is not None and not isinstance(found, Layer):
+    if not isinstance(value, str | Layer | None):
         raise WordError(
-            f"`{word}` (={value!r}) is not a layer", 'write "relu" or ReLU(), for example'
+            f"`{word}` (={shown(value)}) is not a layer", 'write "relu" or ReLU(), for example'
         )
-    return found
+    return named(word, value, ACTIVATIONS)

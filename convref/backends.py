@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.dtypes import WIDE
-from convref.errors import DtypeError, MissingExtraError, WordError, verb
+from convref.errors import DtypeError, MissingExtraError, WordError, shown, verb
 from convref.geometry import Geometry
 
 MODULES = {
@@ -156,12 +156,12 @@ def _checked(name: object, source: str) -> str:
     known = name.lower() if isinstance(name, str) else None
     if known not in MODULES:
         raise WordError(
-            f"`{source}` (={name!r}) is not a back end",
+            f"`{source}` (={shown(name)}) is not a back end",
             f"use one of {', '.join(map(repr, backends() + OPT_IN))}",
         )
     if known == "numba" and not _has_numba():
         raise MissingExtraError(
-            f"`{source}` (={name!r}) needs the package numba, which is not installed",
+            f"`{source}` (={shown(name)}) needs the package numba, which is not installed",
             "pip install numba, or use 'numpy'",
         )
     return known

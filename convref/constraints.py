@@ -14,9 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.dtypes import wide
-from convref.errors import ShapeError, WordError, verb
+from convref.dtypes import as_array, wide
+from convref.errors import ShapeError, WordError, shown, verb
 from convref.integers import integer, real
+from convref.memory import check_fits
 
 Array = NDArray[Any]
 Axes = int | tuple[int, ...] | None
@@ -51,6 +52,7 @@ class MaxNorm:
         check_axes(self.axes)
 
     def __call__(self, w: Array) -> Array:
+        w = numbers(w)
         size = norms(w, self.axes)
         return scaled(w, np.minimum(size, float(self.limit)), size)
 
@@ -66,6 +68,7 @@ class UnitNorm:
         check_axes(self.axes)
 
     def __call__(self, w: Array) -> Array:
+        w = numbers(w)
         size = norms(w, self.axes)
         return scaled(w, np.ones_like(size), size)
 
@@ -93,6 +96,7 @@ class MinMaxNorm:
         check_axes(self.axes)
 
     def __call__(self, w: Array) -> Array:
+        w = numbers(w)
         size = norms(w, self.axes)
         wanted = np.clip(size, float(self.low), float(self.high))
         rate = float(self.rate)
@@ -104,7 +108,15 @@ class NonNegative:
     """``max(w, 0)``."""
 
     def __call__(self, w: Array) -> Array:
-        return np.maximum(w, 0)
+        met: Array = np.maximum(numbers(w), 0)
+        return met
+
+
+def numbers(w: Array) -> Array:
+    """What is constrained; raise DtypeError for what is no array of numbers."""
+    array = as_array("w", w)
+    check_fits(8 * array.size, f"the squares of an array of shape {array.shape}")
+    return array
 
 
 def check_axes(axes: Axes) -> None:
@@ -117,10 +129,11 @@ def norms(w: Array, axes: Axes) -> Array:
     """Euclidean, with axes of size 1 where they were taken over."""
     over = axes if axes is not None else tuple(range(1, w.ndim)) or None
     try:
-        squares: Array = np.sum(np.square(np.abs(wide(w))), axis=over, keepdims=True)
-    except ValueError:
+        with np.errstate(all="ignore"):
+            squares: Array = np.sum(np.square(np.abs(wide(w))), axis=over, keepdims=True)
+    except (ValueError, OverflowError):
         raise ShapeError(
-            f"`axes` (={axes!r}) are not axes of the shape {w.shape}",
+            f"`axes` (={shown(axes)}) are not axes of the shape {w.shape}",
             "leave them out for all but the first",
         ) from None
     return np.sqrt(squares)
@@ -128,7 +141,8 @@ def norms(w: Array, axes: Axes) -> Array:
 
 def scaled(w: Array, wanted: Array, size: Array) -> Array:
     """w with other norms, in its dtype."""
-    return (wide(w) * (wanted / (size + EPSILON))).astype(w.dtype, copy=False)
+    with np.errstate(all="ignore"):
+        return np.asarray(wide(w) * (wanted / (size + EPSILON))).astype(w.dtype, copy=False)
 
 
 CONSTRAINTS: dict[str, Callable[[], Constraint]] = {

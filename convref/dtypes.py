@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from convref.errors import DtypeError
+from convref.errors import DtypeError, shown
 
 SUPPORTED = "float16, bfloat16, float32, float64, complex64, complex128, integers and booleans"
 ACCUMULATORS = ("float32", "float64", "complex64", "complex128", "int32", "int64")
 SUMMED_IN_THEMSELVES = frozenset(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
-SUMMED_IN = {"float16": "float32", "bfloat16": "float32"}
+SUMMED_IN = dict.fromkeys(("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"), "float32")
+"""Formats to store numbers in, and what they are computed in; all but float16 are ml_dtypes'."""
 WIDE = frozenset({np.dtype(np.longdouble), np.dtype(np.clongdouble)}) - {
     np.dtype(np.float64),
     np.dtype(np.complex128),
@@ -39,6 +40,14 @@ def as_array(name: str, value: object) -> NDArray[Any]:
             f"use one of {SUPPORTED}",
         )
     return array
+
+
+def named_dtype(value: object) -> np.dtype[Any] | None:
+    """The dtype that a value stands for in NumPy; None where it stands for none."""
+    try:
+        return np.dtype(value)  # type: ignore[call-overload,no-any-return]
+    except Exception:  # NumPy looks into lists, dictionaries and attributes
+        return None
 
 
 def optional_array(name: str, value: object) -> NDArray[Any] | None:
@@ -72,13 +81,11 @@ def accumulator(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> np.dtype[
         if dtype.kind in "biu":
             return np.dtype(np.int64)
         return np.dtype(SUMMED_IN.get(dtype.name, dtype)).newbyteorder("=")
-    try:
-        chosen = np.dtype(accumulate).newbyteorder("=")
-    except (TypeError, ValueError):
-        chosen = None
-    if chosen is None or chosen.name not in ACCUMULATORS:
+    named = named_dtype(accumulate)
+    chosen = np.dtype(object) if named is None else named.newbyteorder("=")
+    if chosen.name not in ACCUMULATORS:
         raise DtypeError(
-            f"`accumulate` (={accumulate!r}) is not a dtype that sums can be taken in",
+            f"`accumulate` (={shown(accumulate)}) is not a dtype that sums can be taken in",
             f"use one of {', '.join(ACCUMULATORS)}",
         )
     holds = np.can_cast(np.dtype(SUMMED_IN.get(dtype.name, dtype)), chosen, "same_kind")
@@ -91,7 +98,8 @@ def accumulator(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> np.dtype[
 
 
 def wide(array: NDArray[Any]) -> NDArray[Any]:
-    """float16 and bfloat16 as float32, to compute with; other arrays as they are."""
-    if array.dtype.itemsize != 2 or array.dtype.name not in SUMMED_IN:  # names are slow to make
+    """float16, bfloat16 and float8 as float32, to compute with; other arrays as they are."""
+    narrow = array.dtype.itemsize <= 2 and array.dtype.kind in "fV"
+    if not narrow or array.dtype.name not in SUMMED_IN:  # names are slow to make
         return array
     return array.astype(SUMMED_IN[array.dtype.name])

@@ -11,6 +11,8 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+MOST_SHOWN = 200
+"""Characters of a value in a message."""
 
 
 class ConvrefError(Exception):
@@ -64,11 +66,39 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
     def named(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except ConvrefError as error:
-            error.operation = type(args[0]).__name__ if constructs else name
-            raise
+        except (ConvrefError, MemoryError) as error:
+            refusal = own(error)
+            refusal.operation = type(args[0]).__name__ if constructs else name
+            raise refusal from refusal.__cause__
 
     return named
+
+
+def own(error: ConvrefError | MemoryError) -> ConvrefError:
+    """The error itself, or that of a size which the machine has, and which is not free."""
+    if isinstance(error, ConvrefError):
+        return error
+    refusal = TooLargeError(
+        f"the memory that is free does not suffice ({error})",
+        "use smaller sizes, or split the batch",
+    )
+    refusal.__cause__ = error
+    return refusal
+
+
+def shown(value: object, read: Callable[[object], str] = repr) -> str:
+    """A user's value as messages show it: its repr on one line, which is cut where it is long.
+
+    ``read`` may be `str` instead, for what names itself.
+
+    >>> shown((3, "same")), len(shown([0] * 1000))
+    ("(3, 'same')", 84)
+    """
+    try:
+        text = " ".join(read(value).split("\n"))
+    except Exception:  # nested too deeply, of too many digits, or of a class that has none
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= MOST_SHOWN else f"{text[:60]}... {text[-20:]}"
 
 
 def counted(values: tuple[int, ...]) -> str:

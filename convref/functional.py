@@ -17,8 +17,8 @@ The geometry words, which every function takes by keyword:
 | `padding_mode`   | "zeros", "reflect", "replicate" or "circular"                                |
 | `layout`         | "channels_first" or "channels_last"                                          |
 
-and the words that say how to compute: ``accumulate`` the dtype that products are summed in (float16
-and bfloat16: float32; integers: int64; others: their own), ``out`` an array for the result,
+and the words that say how to compute: ``accumulate`` the dtype that products are summed in (floats
+of 16 and 8 bits: float32; integers: int64; others: their own), ``out`` an array for the result,
 ``backend`` one of `backends()`, or "fft" for large kernels, ``threads`` for the `numba` back end.
 
 The result has the promoted dtype of the two arrays, and integers wrap in it as NumPy's do. Complex
@@ -36,7 +36,7 @@ from convref import engine
 from convref.checks import check_channels, check_transposed_channels, check_transposed_size, rank_of
 from convref.dtypes import as_array, optional_array
 from convref.engine import Options
-from convref.errors import ShapeError, WordError, verb
+from convref.errors import ShapeError, WordError, shown, verb
 from convref.geometry import transposed_size
 from convref.integers import kernel_sizes, per_axis
 from convref.padding import Padding
@@ -160,14 +160,16 @@ def chosen_size(
     if output_size is not None:
         if any(extra):
             raise WordError(
-                f"`output_padding` (={output_padding!r}) and `output_size` (={output_size!r}) "
+                f"`output_padding` (={shown(output_padding)}) and `output_size` "
+                f"(={shown(output_size)}) "
                 "both choose the output size",
                 "give one of them",
             )
         return per_axis("output_size", output_size, spec.rank, minimum=0)
     if any(more >= step for more, step in zip(extra, spec.stride, strict=True)):
         raise WordError(
-            f"`output_padding` (={output_padding!r}) must be smaller than `stride` (={stride!r})",
+            f"`output_padding` (={shown(output_padding)}) must be smaller than `stride` "
+            f"(={shown(stride)})",
             "only `stride` output sizes share one input size",
         )
     return tuple(length + more for length, more in zip(smallest, extra, strict=True))

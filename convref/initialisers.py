@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from convref.errors import ShapeError, WordError, verb
 from convref.integers import real
-from convref.names import nearest
+from convref.names import one_of
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -157,12 +157,12 @@ class VarianceScaling:
             ("mode", self.mode, ("fan_in", "fan_out", "fan_avg")),
             ("distribution", self.distribution, ("uniform", "normal", "truncated_normal")),
         ):
-            if value not in known:
-                raise WordError(f"`{word}` (={value!r}) is unknown", nearest(str(value), known))
+            one_of(word, value, known)
 
     def __call__(self, shape: Shape, rng: np.random.Generator, fans: Fans | None = None) -> Array:
         into, out = fans or Fans.of(shape)
-        fan = {"fan_in": into, "fan_out": out, "fan_avg": (into + out) / 2}[self.mode]
+        # Where no product is summed there is nothing to draw, whatever the variance.
+        fan = {"fan_in": into, "fan_out": out, "fan_avg": (into + out) / 2}[self.mode] or 1
         if self.distribution == "uniform":
             limit = sqrt(3 * self.scale / fan)  # the variance of which is limit**2 / 3
             return rng.uniform(-limit, limit, shape)

@@ -1,14 +1,16 @@
 """Read numbers from what users write: integers, one for all axes or one per axis, and reals."""
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Set
+from contextlib import suppress
+from itertools import islice
 from math import isfinite
 from numbers import Real
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from convref.errors import WordError
+from convref.errors import WordError, shown
 
 RANGES: dict[str, Callable[[float], bool]] = {
     "": isfinite,
@@ -20,55 +22,93 @@ RANGES: dict[str, Callable[[float], bool]] = {
 """Where a real number may lie, in words."""
 
 
+MOST_BITS = 1400
+"""Of an integer: beyond any size, and few enough for products to be counted and told."""
+MOST_ENTRIES = 1000
+"""Of a sequence of settings."""
+
+
 def integer(name: str, value: object) -> int:
     """A Python int; booleans and floats are refused, for they are slips more often than meant."""
-    if type(value) is int:
-        return value
-    if hasattr(value, "__index__") and not isinstance(value, bool | np.bool_):
-        try:
-            return operator.index(value)
-        except TypeError:  # an array of floats, or of several integers
-            pass
-    raise WordError(f"`{name}` (={value!r}) must be made of integers", f"such as {name}=1")
+    number = value if type(value) is int else _index(value)
+    if number is None:
+        raise WordError(f"`{name}` (={shown(value)}) must be made of integers", f"such as {name}=1")
+    if number.bit_length() > MOST_BITS:
+        raise WordError(
+            f"`{name}` is a number of {number.bit_length()} bits", f"use {MOST_BITS} at most"
+        )
+    return number
+
+
+def _index(value: object) -> int | None:
+    """The integer that a value is for Python; None where it is none, or a boolean."""
+    if not hasattr(value, "__index__") or isinstance(value, bool | np.bool_):
+        return None
+    try:
+        return operator.index(value)
+    except Exception:  # an array of floats, of several integers, or whatever a class raises
+        return None
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise WordError(f"`{name}` (={shown(value)}) must be True or False", f"write {name}=True")
 
 
 def is_sequence(value: object) -> TypeGuard[Iterable[object]]:
-    """Whether the value lists one entry per axis (strings and 0-d arrays do not)."""
+    """Whether the value lists one entry per axis (strings, sets and 0-d arrays do not)."""
     return (
         isinstance(value, Iterable)
-        and not isinstance(value, str | bytes)
+        and not isinstance(value, str | bytes | Set | Mapping)
         and getattr(value, "ndim", 1) > 0
     )
+
+
+def members(name: str, values: Any) -> tuple[Any, ...]:
+    """What a sequence lists; raise WordError where it fails to, or goes on for ever."""
+    try:
+        found = tuple(islice(values, MOST_ENTRIES + 1))
+    except Exception:  # whatever a foreign class raises
+        found = None
+    if found is None or len(found) > MOST_ENTRIES:
+        raise WordError(
+            f"`{name}` (={shown(values)}) does not list {MOST_ENTRIES} entries or fewer",
+            "give a tuple of them",
+        )
+    return found
 
 
 def per_axis(name: str, value: object, rank: int, minimum: int) -> tuple[int, ...]:
     """One integer per axis, from a single one or from a sequence of ``rank`` of them."""
     if is_sequence(value):
-        entries = tuple(integer(name, entry) for entry in value)
-        if len(entries) != rank:
+        numbers = tuple(integer(name, entry) for entry in members(name, value))
+        if len(numbers) != rank:
             raise WordError(
-                f"`{name}` (={value!r}) has {len(entries)} entries, "
+                f"`{name}` (={shown(value)}) has {len(numbers)} entries, "
                 f"and there are {rank} spatial axes",
                 f"give one integer, or {rank} of them",
             )
     else:
-        entries = (integer(name, value),) * rank
-    if min(entries, default=minimum) < minimum:
+        numbers = (integer(name, value),) * rank
+    if min(numbers, default=minimum) < minimum:
         raise WordError(
-            f"`{name}` (={value!r}) must be at least {minimum} on every axis",
+            f"`{name}` (={shown(value)}) must be at least {minimum} on every axis",
             f"use {minimum} or more",
         )
-    return entries
+    return numbers
 
 
 def kernel_sizes(kernel_size: object, name: str = "kernel_size") -> tuple[int, ...]:
     """Kernel sizes, or other sizes, that say how many spatial axes there are."""
     if not is_sequence(kernel_size):
+        given = shown(kernel_size)
         raise WordError(
-            f"`{name}` (={kernel_size!r}) must have one size per spatial axis",
-            f"write ({kernel_size},) for one axis or ({kernel_size}, {kernel_size}) for two",
+            f"`{name}` (={given}) must have one size per spatial axis",
+            f"write ({given},) for one axis or ({given}, {given}) for two",
         )
-    sizes = tuple(kernel_size)
+    sizes = members(name, kernel_size)
     if not sizes:
         raise WordError(f"`{name}` (=()) must have one size per spatial axis", "write (3,)")
     return per_axis(name, sizes, len(sizes), minimum=1)
@@ -77,10 +117,8 @@ def kernel_sizes(kernel_size: object, name: str = "kernel_size") -> tuple[int, .
 def real(name: str, value: object, where: str = "") -> float:
     """A finite Python float, in one of `RANGES`, from any real number but a boolean."""
     if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
-        try:
+        with suppress(OverflowError):  # an integer too large for a float
             if RANGES[where](float(value)):
                 return float(value)
-        except OverflowError:  # an integer too large for a float
-            pass
-    rule = f"`{name}` (={value!r}) must be a number {where}"
+    rule = f"`{name}` (={shown(value)}) must be a number {where}"
     raise WordError(rule.rstrip(), f"such as {name}=0.1")

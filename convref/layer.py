@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 from convref import summary
 from convref.constraints import Constraint
 from convref.dtypes import as_array
-from convref.errors import ConvrefError, DtypeError, ShapeError, WordError
-from convref.integers import integer, is_sequence
+from convref.errors import ConvrefError, DtypeError, ShapeError, WordError, own, shown
+from convref.integers import flag, integer, is_sequence, members, per_axis
+from convref.memory import check_fits
 from convref.regularisers import Regulariser
 from convref.summary import Field, Row, Shape
 
@@ -72,12 +73,14 @@ class Layer:
     """
 
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:
+        if not isinstance(name, str | None):
+            raise WordError(f"`name` (={shown(name)}) is not a string", "leave it out")
         self.name = type(self).__name__ if name is None else name
         self.built = True
         """False while parameters wait for the number of channels of the first input."""
         self.activity = 0.0
         """What the activity regulariser adds to the loss, as of the last call."""
-        self._trainable = trainable
+        self._trainable = flag("trainable", trainable)
         self._training = True
         self._output: tuple[Shape, np.dtype[Any]] | None = None
 
@@ -114,8 +117,9 @@ class Layer:
 
     def __call__(self, x: ArrayLike) -> Array:
         """The output; raises ShapeError, DtypeError and WordError, which name the layer."""
-        with self._named():
+        with self._named(), np.errstate(all="ignore"):
             array = as_array("x", x)
+            check_fits(8 * array.size, f"what follows from `x` (shape {array.shape})")
             self.ensure_built(array.shape)
             y = self.forward(array)
             self._output = y.shape, y.dtype
@@ -126,7 +130,7 @@ class Layer:
 
         The gradients of the parameters are set, not added to those of an earlier call.
         """
-        with self._named():
+        with self._named(), np.errstate(all="ignore"):
             array = as_array("dy", dy)
             if self._output is None:
                 raise WordError("backward comes after a call of the layer", "call layer(x) first")
@@ -170,7 +174,7 @@ class Layer:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._trainable = value
+        self._trainable = flag("trainable", value)
         for child in self.children().values():
             child.trainable = value
 
@@ -181,7 +185,7 @@ class Layer:
 
     @training.setter
     def training(self, value: bool) -> None:
-        self._training = value
+        self._training = flag("training", value)
         for child in self.children().values():
             child.training = value
 
@@ -191,9 +195,9 @@ class Layer:
         ``input_size`` is the shape of one input without a batch axis: (C, *spatial), or
         (*spatial, C) for layers with channels last.
         """
-        sizes = input_size if is_sequence(input_size) else (input_size,)
-        shape = (1, *(integer("input_size", size) for size in sizes))
         with self._named():
+            given = members("input_size", input_size) if is_sequence(input_size) else (input_size,)
+            shape = (1, *per_axis("input_size", given, len(given), minimum=0))
             rows = self.rows(shape, Field(), "")
         found = self.parameters().values()
         print(
@@ -238,10 +242,11 @@ class Layer:
         """Put the layer's name, after those of the containers it is in, before a message."""
         try:
             yield
-        except ConvrefError as error:
-            inner = f" > {error.operation}" if error.operation else ""
-            error.operation = f"{self.name}{inner}"
-            raise
+        except (ConvrefError, MemoryError) as error:
+            refusal = own(error)
+            inner = f" > {refusal.operation}" if refusal.operation else ""
+            refusal.operation = f"{self.name}{inner}"
+            raise refusal from refusal.__cause__
 
 
 def cast_to(dtype: np.dtype[Any], name: str, array: Array) -> Array:
@@ -253,15 +258,17 @@ def cast_to(dtype: np.dtype[Any], name: str, array: Array) -> Array:
             f"`{name}` ({array.dtype}) can't go through a layer of {dtype}",
             "give the layer a complex dtype",
         )
+    check_fits(array.size * dtype.itemsize, f"a copy of an array of shape {array.shape}")
     with np.errstate(all="ignore"):  # what overflows is infinite, as in any convolution
         return array.astype(dtype)
 
 
 def generator(rng: np.random.Generator | int | None) -> np.random.Generator:
     """What a layer draws from: a generator, or a seed of one; raise WordError."""
+    given = np.random.Generator | np.random.BitGenerator | np.random.SeedSequence | None
     try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError):
+        return np.random.default_rng(rng if isinstance(rng, given) else integer("rng", rng))
+    except ValueError:  # of which WordError is one
         raise WordError(
-            f"`rng` (={rng!r}) is neither a generator nor a seed", "such as rng=0"
+            f"`rng` (={shown(rng)}) is neither a generator nor a seed", "such as rng=0"
         ) from None

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.dtypes import wide
-from convref.errors import WordError, verb
-from convref.integers import is_sequence, real
+from convref.errors import WordError, shown, verb
+from convref.integers import flag, is_sequence, real
 from convref.layer import Layer, Parameter
 
 Array = NDArray[Any]
@@ -99,9 +99,9 @@ class SGD(Optimiser):
     ) -> None:
         super().__init__(layer, learning_rate)
         self.momentum = real("momentum", momentum, "of 0 or more and below 1")
-        self.nesterov = nesterov
+        self.nesterov = flag("nesterov", nesterov)
         self.weight_decay = real("weight_decay", weight_decay, "of 0 or more")
-        if nesterov and self.momentum == 0:
+        if self.nesterov and self.momentum == 0:
             raise WordError("`nesterov` (=True) needs `momentum`", "such as momentum=0.9")
 
     def slot(self, like: Array) -> tuple[Array, ...]:
@@ -141,7 +141,9 @@ class Adam(Optimiser):
         super().__init__(layer, learning_rate)
         pair = tuple(betas) if is_sequence(betas) else ()
         if len(pair) != 2:
-            raise WordError(f"`betas` (={betas!r}) must be two numbers", "such as (0.9, 0.999)")
+            raise WordError(
+                f"`betas` (={shown(betas)}) must be two numbers", "such as (0.9, 0.999)"
+            )
         first, second = (real("betas", beta, "of 0 or more and below 1") for beta in pair)
         self.betas = first, second
         self.epsilon = real("epsilon", epsilon, "above 0")

@@ -18,8 +18,8 @@ as TensorFlow, JAX and ONNX (SAME_UPPER, SAME_LOWER) have it. Negative pairs cro
 
 from collections.abc import Sequence
 
-from convref.errors import WordError
-from convref.integers import integer, is_sequence
+from convref.errors import WordError, shown
+from convref.integers import integer, is_sequence, members
 
 WORDS = ("valid", "same", "same_lower", "causal")
 
@@ -35,7 +35,7 @@ def normalise(padding: Padding, rank: int) -> Normal:
     if isinstance(padding, str):
         if padding.lower() not in WORDS:
             raise WordError(
-                f"`padding` (={padding!r}) is not a padding word",
+                f"`padding` (={shown(padding)}) is not a padding word",
                 f"use one of {', '.join(map(repr, WORDS))}, an int, or one int or pair per axis",
             )
         return padding.lower()
@@ -46,23 +46,24 @@ def pairs(name: str, value: object, rank: int) -> tuple[Pair, ...]:
     """One pair (lo, hi) per axis, from an int for all of them, or an int or a pair for each."""
     if not is_sequence(value):
         return (_pair(name, value),) * rank
-    entries = list(value)
-    if len(entries) != rank:
+    found = members(name, value)
+    if len(found) != rank:
         raise WordError(
-            f"`{name}` (={value!r}) has {len(entries)} entries, and there are {rank} spatial axes",
+            f"`{name}` (={shown(value)}) has {len(found)} entries, and there are {rank} spatial "
+            "axes",
             f"give one int or one (lo, hi) pair per axis, such as {((1, 2),) * rank}",
         )
-    return tuple(_pair(name, entry) for entry in entries)
+    return tuple(_pair(name, entry) for entry in found)
 
 
 def _pair(name: str, entry: object) -> Pair:
     if not is_sequence(entry):
         amount = integer(name, entry)
         return amount, amount
-    amounts = [integer(name, amount) for amount in entry]
+    amounts = [integer(name, amount) for amount in members(name, entry)]
     if len(amounts) != 2:
         raise WordError(
-            f"`{name}` has an entry (={entry!r}) of {len(amounts)} numbers for one axis",
+            f"`{name}` has an entry (={shown(entry)}) of {len(amounts)} numbers for one axis",
             "give an int, or a pair (lo, hi)",
         )
     return amounts[0], amounts[1]

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.dtypes import wide
-from convref.errors import WordError, verb
+from convref.dtypes import as_array, wide
+from convref.errors import ShapeError, verb
 from convref.integers import real
-from convref.names import nearest
+from convref.memory import check_fits
+from convref.names import one_of
 
 Array = NDArray[Any]
 
@@ -49,12 +50,14 @@ class L1L2:
         real("l1", self.l1, "of 0 or more")
         real("l2", self.l2, "of 0 or more")
 
+    @np.errstate(all="ignore")
     def __call__(self, w: Array) -> float:
-        size = np.abs(wide(w))
-        return float(self.l1 * np.sum(size) + self.l2 * np.sum(np.square(size)))
+        size = np.abs(numbers(w))
+        return float(float(self.l1) * np.sum(size) + float(self.l2) * np.sum(np.square(size)))
 
+    @np.errstate(all="ignore")
     def gradient(self, w: Array) -> Array:
-        w = wide(w)
+        w = numbers(w)
         return np.conjugate(float(self.l1) * np.sign(w) + 2 * float(self.l2) * w)
 
 
@@ -71,11 +74,13 @@ class L1:
     def __post_init__(self) -> None:
         real("factor", self.factor, "of 0 or more")
 
+    @np.errstate(all="ignore")
     def __call__(self, w: Array) -> float:
-        return float(self.factor * np.sum(np.abs(wide(w))))
+        return float(float(self.factor) * np.sum(np.abs(numbers(w))))
 
+    @np.errstate(all="ignore")
     def gradient(self, w: Array) -> Array:
-        ascent: Array = np.conjugate(np.sign(wide(w)))
+        ascent: Array = np.conjugate(np.sign(numbers(w)))
         return float(self.factor) * ascent
 
 
@@ -93,11 +98,13 @@ class L2:
     def __post_init__(self) -> None:
         real("factor", self.factor, "of 0 or more")
 
+    @np.errstate(all="ignore")
     def __call__(self, w: Array) -> float:
-        return float(self.factor * np.sum(np.square(np.abs(wide(w)))))
+        return float(float(self.factor) * np.sum(np.square(np.abs(numbers(w)))))
 
+    @np.errstate(all="ignore")
     def gradient(self, w: Array) -> Array:
-        ascent: Array = np.conjugate(wide(w))
+        ascent: Array = np.conjugate(numbers(w))
         return 2 * float(self.factor) * ascent
 
 
@@ -122,15 +129,14 @@ class Orthogonal:
     @verb
     def __post_init__(self) -> None:
         real("factor", self.factor, "of 0 or more")
-        if self.mode not in ("rows", "columns"):
-            raise WordError(
-                f"`mode` (={self.mode!r}) is unknown", nearest(str(self.mode), ("rows", "columns"))
-            )
+        one_of("mode", self.mode, ("rows", "columns"))
 
+    @np.errstate(all="ignore")
     def __call__(self, w: Array) -> float:
         directions, _ = self.normalised(w)
         return self.share(directions) * float(np.sum(np.abs(cosines(directions))))
 
+    @np.errstate(all="ignore")
     def gradient(self, w: Array) -> Array:
         # The cosine of rows i and j counts twice, as (i, j) and as (j, i), so that the derivative
         # by the direction of i is the sum over j of 2 * sign(cosine) * direction of j. Directions
@@ -143,7 +149,10 @@ class Orthogonal:
 
     def normalised(self, w: Array) -> tuple[Array, Array]:
         """The rows, or columns, as rows of length 1, and their lengths; 1 for zeros."""
-        matrix = wide(w).reshape(len(w), -1)
+        found = numbers(w)
+        if not found.ndim:
+            raise ShapeError("`w` has no axes", "give it one row for each filter")
+        matrix = found.reshape(len(found), -1)
         if self.mode == "columns":
             matrix = matrix.T
         lengths = np.sqrt(np.sum(np.square(np.abs(matrix)), axis=1, keepdims=True))
@@ -153,6 +162,13 @@ class Orthogonal:
     def share(self, directions: Array) -> float:
         """What each entry of the matrix of cosines counts for; one row has no angles."""
         return float(self.factor) / max(len(directions) * (len(directions) - 1), 1)
+
+
+def numbers(w: Array) -> Array:
+    """What a penalty is computed from; raise DtypeError for what is no array of numbers."""
+    array = as_array("w", w)
+    check_fits(8 * array.size, f"the squares of an array of shape {array.shape}")
+    return wide(array)
 
 
 def cosines(directions: Array) -> Array:

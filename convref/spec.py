@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import Literal, Self, TypedDict, Unpack, cast, get_args
 
 from convref import padding as paddings
-from convref.errors import WordError
+from convref.errors import WordError, shown
 from convref.integers import integer, per_axis
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -96,7 +96,7 @@ def one_of(name: str, value: object, choices: object) -> str:
     if isinstance(value, str) and value.lower() in known:
         return value.lower()
     raise WordError(
-        f"`{name}` (={value!r}) is unknown", f"use one of {', '.join(map(repr, known))}"
+        f"`{name}` (={shown(value)}) is unknown", f"use one of {', '.join(map(repr, known))}"
     )
 
 

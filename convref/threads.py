@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
-from convref.errors import WordError, verb
+from convref.errors import WordError, shown, verb
 from convref.integers import integer
 
 _chosen: ContextVar[int | None] = ContextVar("threads", default=None)
@@ -27,7 +27,7 @@ def set_num_threads(count: int) -> None:
 def _checked(name: str, count: int) -> int:
     checked = integer(name, count)
     if checked < 1:
-        raise WordError(f"`{name}` (={count!r}) must be at least 1", "use 1 or more")
+        raise WordError(f"`{name}` (={shown(count)}) must be at least 1", "use 1 or more")
     return checked
 
 

@@ -4,6 +4,7 @@ y = activation(affine(x)),   affine(x) = some product of weights and x, plus a b
 """
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any, TypedDict, Unpack, cast
 
 import numpy as np
@@ -11,12 +12,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convref.activations import activation
 from convref.constraints import CONSTRAINTS, Constraint
-from convref.dtypes import SUMMED_IN, as_array
+from convref.dtypes import SUMMED_IN, as_array, named_dtype
 from convref.engine import Options
-from convref.errors import DtypeError, ShapeError, WordError, counted
+from convref.errors import DtypeError, ShapeError, WordError, counted, shown
 from convref.initialisers import INITIALISERS, Fans, Initialiser
-from convref.integers import integer, kernel_sizes, per_axis
+from convref.integers import flag, integer, kernel_sizes, per_axis
 from convref.layer import Layer, Parameter, cast_to, generator
+from convref.memory import check_fits
 from convref.names import named, nearest
 from convref.regularisers import REGULARISERS, Regulariser
 from convref.spec import Axes
@@ -75,6 +77,7 @@ class Weighted(Layer):
         )
         self.dtype = inexact(settings.get("dtype", "float32"))
         self.rng = generator(settings.get("rng"))
+        self.has_bias = flag("bias", settings.get("bias", True))
         self.settings = settings
 
     # What a layer of weights writes
@@ -128,18 +131,21 @@ class Weighted(Layer):
 
     def make_bias(self, channels: int) -> Parameter | None:
         """A bias, if there is to be one; it is drawn with the fans of the weights, made before."""
-        if not self.settings.get("bias", True):
+        if not self.has_bias:
             return None
         return self.make((channels,), "bias", "zeros", Fans.of(self.weight.value.shape))
 
     def make(self, shape: Shape, which: str, default: str, fans: Fans | None = None) -> Parameter:
         """A parameter as the keywords that begin with its name ask for."""
         given = cast(Mapping[str, Any], self.settings)
+        drawn = given.get(f"{which}_initialiser")
         initialiser = named(
-            f"{which}_initialiser", given.get(f"{which}_initialiser") or default, INITIALISERS
+            f"{which}_initialiser", default if drawn is None else drawn, INITIALISERS
         )
+        check_fits(8 * prod(shape), f"a parameter of shape {shape}")
+        values = as_array(f"{which}_initialiser", initialiser(shape, self.rng, fans))
         return Parameter(
-            initialiser(shape, self.rng, fans).astype(self.dtype),
+            cast_to(self.dtype, f"{which}_initialiser", values),
             regulariser=named(
                 f"{which}_regulariser", given.get(f"{which}_regulariser"), REGULARISERS
             ),
@@ -180,7 +186,7 @@ def check_takes(taken: int, channels: int, shape: Shape, layout: str) -> None:
     if channels != taken:
         raise ShapeError(
             f"`x` (shape {shape}) has {channels} channels, and the layer takes {taken}",
-            f"check its axes against `layout` (={layout!r})",
+            f"check its axes against `layout` (={shown(layout)})",
         )
 
 
@@ -193,13 +199,10 @@ def kernel_of(kernel_size: Axes, rank: int | None) -> Shape:
 
 def inexact(dtype: DTypeLike) -> np.dtype[Any]:
     """A dtype that weights can have; raise DtypeError."""
-    try:
-        chosen = np.dtype(dtype)
-    except TypeError:
-        chosen = None
+    chosen = named_dtype(dtype)
     if chosen is None or (chosen.kind not in "fc" and chosen.name not in SUMMED_IN):
         raise DtypeError(
-            f"`dtype` (={dtype!r}) is not one that weights can have",
+            f"`dtype` (={shown(dtype)}) is not one that weights can have",
             "use float16, bfloat16, float32, float64, complex64 or complex128",
         )
     return chosen
@@ -209,7 +212,7 @@ def as_mask(mask: ArrayLike, shape: Shape, dtype: np.dtype[Any]) -> Array:
     """The mask of weights of this shape; raise ShapeError."""
     array = as_array("mask", mask)
     try:
-        return np.broadcast_to(array, shape).astype(dtype)
+        return cast_to(dtype, "mask", np.broadcast_to(array, shape))
     except ValueError:
         raise ShapeError(
             f"`mask` (shape {array.shape}) does not broadcast to the weights (shape {shape})",

@@ -21,6 +21,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convref import npz
 from convref.dtypes import as_array
 from convref.errors import (
     ConvrefError,
@@ -29,6 +30,7 @@ from convref.errors import (
     MissingExtraError,
     ShapeError,
     WordError,
+    shown,
     verb,
 )
 from convref.layer import Layer, Parameter
@@ -64,7 +66,7 @@ def save(layer: Layer, path: str | os.PathLike[str]) -> None:
     >>> bool(np.all(fresh.weight.value == trained.weight.value))
     True
     """
-    file = Path(path)
+    file = as_path(path)
     _, write = FORMATS[suffix(file)]
     arrays = state(layer)
     try:
@@ -84,9 +86,9 @@ def load(layer: Layer, path: str | os.PathLike[str]) -> None:
     is changed; WordError for a suffix other than .npz and .safetensors, and MissingExtraError
     without the package safetensors.
     """
-    file = Path(path)
+    file = as_path(path)
     read, _ = FORMATS[suffix(file)]
-    if not file.is_file():
+    if not os.path.isfile(file):  # False for names that no system has, too
         raise FileError(f"there is no file {file}", "check the path")
     try:
         with file.open("rb") as stream:
@@ -117,6 +119,8 @@ def set_state(layer: Layer, arrays: Mapping[str, ArrayLike]) -> None:
     first input, ShapeError and DtypeError for arrays that differ; then nothing has been changed.
     """
     parameters = all_of(layer)
+    if not isinstance(arrays, Mapping):
+        raise WordError(f"`arrays` (={shown(arrays)}) has no names", "pass what state() gives")
     for what, names in (
         ("are missing", [name for name in parameters if name not in arrays]),
         ("are not the layer's", [name for name in arrays if name not in parameters]),
@@ -166,11 +170,18 @@ def waiting(layer: Layer, path: str) -> Iterator[str]:
         yield from waiting(child, f"{path}{key}.")
 
 
+def as_path(path: object) -> Path:
+    """A path; raise WordError for what is none."""
+    if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):
+        raise WordError(f"`path` (={shown(path)}) is not a path", 'such as "weights.npz"')
+    return Path(path)
+
+
 def suffix(file: Path) -> str:
     """The format of a file; raise WordError."""
     if file.suffix.lower() not in FORMATS:
         raise WordError(
-            f"`path` (={str(file)!r}) has no suffix of a format", f"use {' or '.join(FORMATS)}"
+            f"`path` (={shown(str(file))}) has no suffix of a format", f"use {' or '.join(FORMATS)}"
         )
     return file.suffix.lower()
 
@@ -214,11 +225,10 @@ def write_npz(stream: IO[bytes], arrays: dict[str, Array]) -> None:
 
 def read_npz(stream: IO[bytes]) -> dict[str, Array]:
     """The arrays of an .npz file."""
-    archive = np.load(stream, allow_pickle=False)
-    if isinstance(archive, np.ndarray):
-        raise ValueError("it holds a single array")
-    arrays = dict(archive)
+    arrays = npz.read_npz(stream)
     coded = json.loads(str(arrays.pop(DTYPES, "{}")))
+    if not isinstance(coded, dict):
+        raise ValueError(f"{DTYPES} in it is not a JSON object")
     return {
         name: as_bfloat16(array) if coded.get(name) == "bfloat16" else array
         for name, array in arrays.items()

@@ -135,6 +135,26 @@ def test_a_file_that_is_not_there():
     assert messages == "convref: there is no file no-such-file.npz; check the path\n"
 
 
+@pytest.mark.parametrize("option", ["--inputs", "--outputs"])
+def test_options_of_a_model_without_one(saved, option):
+    path = saved(x=X, w=W, y=Y)
+    for file in ((), (path,)):
+        code, output, messages = run("verify", *file, option, path)
+        assert (code, output) == (2, "")
+        assert messages == (
+            "convref: --inputs and --outputs are those of a model; give it as FILE, .onnx\n"
+        )
+
+
+def test_names_are_no_markup(tmp_path):
+    path = tmp_path / "[red]mine.npz"
+    np.savez(path, x=X, w=W, y=Y + 1)
+    code, output, _ = run("verify", path)
+    assert code == 1
+    assert output.splitlines()[1].startswith("[red]mine  conv y")
+    assert output.splitlines()[2] == "wrong: [red]mine, conv y"
+
+
 def test_info():
     code, output, _ = run("info", "--json")
     facts = json.loads(output)
@@ -204,3 +224,81 @@ def test_what_can_not_be_explained_is_a_message(arguments, message):
     assert (code, output) == (2, "")
     assert message in messages
     assert len(messages.splitlines()) == 1
+
+
+WORDS = ("7x7", "--kernel", "3", "--stride", "2", "--padding", "same")
+
+
+@pytest.mark.parametrize("columns", ["50", "80"])
+def test_explain(columns):
+    code, output, messages = run("explain", *WORDS, "--dialect", "keras", COLUMNS=columns)
+    assert (code, messages) == (0, "")
+    lines = output.splitlines()
+    assert lines[0] == "convolution of 7x7 by 3x3: 4x4"
+    assert "  rows       ceil(7/2) = 4" in lines
+    assert '             keras.layers.Conv2D(1, 3, strides=2, padding="same")' in lines
+    led, after = "  keras      import keras", "  torch      from torch import nn"
+    assert lines.index(led) < lines.index(after)
+    words = [line for line in lines if "(" not in line and "import" not in line]
+    assert max(map(len, words)) <= int(columns)
+
+
+def test_explain_as_json():
+    code, output, _ = run(
+        "explain", "4x5", "--kernel", "3", "--stride", "2x1", "--padding", "1,0x0,2", "--channels",
+        "4x6", "--groups", "2", "--transposed", "--output-padding", "1x0", "--json",
+    )  # fmt: skip
+    values = json.loads(output)
+    assert code == 0
+    assert values["output_size"] == [9, 5]
+    assert values["padding"] == [[1, 0], [0, 2]]
+    assert values["weight_shape"] == [4, 3, 3, 3]
+    assert values["code"]["convref"]["code"] == (
+        "conv_transpose(x, w, stride=(2, 1), padding=((1, 0), (0, 2)), output_padding=(1, 0), "
+        "groups=2)"
+    )
+
+
+def test_explain_writes_files(tmp_path):
+    pytest.importorskip("matplotlib", reason="the extra viz is not installed")
+    png, gif, html = (tmp_path / f"conv.{suffix}" for suffix in ("png", "gif", "html"))
+    code, _, messages = run("explain", *WORDS, "--png", png, "--gif", gif, "--html", html)
+    assert (code, messages) == (0, "")
+    assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert gif.read_bytes()[:6] == b"GIF89a"
+    assert html.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            (*WORDS, "--dialect", "torch"),
+            "setting_in: `padding` (='same') takes a `stride` of 1, not 2; give the padding as "
+            "integers",
+        ),
+        (
+            (*WORDS, "--dialect", "pytorch"),
+            "setting_in: `dialect` (='pytorch') is unknown; did you mean 'torch'?",
+        ),
+        (("7by7", "--kernel", "3"), "`size` (='7by7') is not made of sizes; such as 7x8"),
+        (
+            ("7", "--kernel", "3", "--padding", "(1,2)"),
+            "`padding` (='(1,2)') is neither a word nor amounts; such as same, 1, 1x0 for two "
+            "axes, or 1,2x0,0 for before and after on each",
+        ),
+        (
+            ("7x7", "--kernel", "3x3x3"),
+            "setting_in: `input_size` (=(7, 7)) has 2 entries, and there are 3 spatial axes; give "
+            "one integer, or 3 of them",
+        ),
+    ],
+)
+def test_settings_that_can_not_be_explained(arguments, message):
+    assert run("explain", *arguments) == (2, "", f"convref: {message}\n")
+
+
+def test_a_page_that_can_not_be_written(tmp_path):
+    code, output, messages = run("explain", *WORDS, "--html", tmp_path / "nowhere" / "page.html")
+    assert (code, output) == (2, "")
+    assert re.fullmatch(r"convref: \S+page.html can't be written: .*; check its folder\n", messages)

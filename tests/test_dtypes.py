@@ -97,6 +97,31 @@ def test_narrow_floats_round_once(backend: str, name: str) -> None:
     np.testing.assert_array_equal(y, [[dtype.type(large + taps - 1)]], strict=True)
 
 
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+def test_float8_is_summed_in_float32(backend: str, name: str) -> None:
+    """Summed in 8 bits, the ones would be lost; out of range is NaN, or infinity."""
+    x, w, dy = ones(1, 40, dtype=name), ones(1, 1, 40, dtype=name), ones(1, 1, dtype=name)
+    y = conv(x, w, backend=backend)
+    np.testing.assert_array_equal(y, np.array([[40]], name), strict=True)
+    for result in conv_vjp(x, w, dy, backend=backend):
+        assert result.dtype == np.dtype(name)
+        np.testing.assert_array_equal(result.astype(np.float32), np.ones(result.shape))
+    largest = float(ml_dtypes.finfo(name).max)
+    x = np.array([[largest, largest]], name)
+    assert conv(x, ones(1, 1, 1, dtype=name), backend=backend)[0, 0] == largest
+    beyond = conv(x, ones(1, 1, 2, dtype=name), backend=backend).astype(np.float32)
+    assert not np.isfinite(beyond).any()
+    assert conv(x, ones(1, 1, 2, dtype="float32"), backend=backend).item() == 2 * largest
+
+
+def test_float8_and_other_narrow_floats_have_no_common_dtype() -> None:
+    message = (
+        "conv: `x` (float8_e4m3fn) and `w` (float8_e5m2) have no common dtype; convert one of them"
+    )
+    with refused(DtypeError, message):
+        conv(ones(1, 4, dtype="float8_e4m3fn"), ones(1, 1, 2, dtype="float8_e5m2"))
+
+
 def test_accumulate_chooses_the_dtype_of_the_sums(backend: str) -> None:
     wide = conv([[2.0**24, 1]], [[[1.0, 1.0]]], accumulate="float64", backend=backend)
     assert wide.item() == 2**24 + 1
@@ -168,7 +193,7 @@ def test_accumulate_that_no_sum_is_taken_in(accumulate: Any) -> None:
         (None, "object"),
         ([["a", "b"]], "<U1"),
         (np.zeros((1, 4), "M8[s]"), "datetime64[s]"),
-        (np.zeros((1, 4), ml_dtypes.float8_e4m3fn), "float8_e4m3fn"),
+        (np.zeros((1, 4), ml_dtypes.float8_e8m0fnu), "float8_e8m0fnu"),
         (np.zeros((1, 4), "f4, f4"), "[('f0', '<f4'), ('f1', '<f4')]"),
     ],
 )

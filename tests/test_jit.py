@@ -346,4 +346,4 @@ def test_facts_name_the_vectors_and_the_cache() -> None:
     facts = jit.facts()
     assert set(facts) == {"processor", "vectors", "kernels"}
     assert facts["vectors"] == f"{8 * vectors.vector_bytes()} bits"
-    assert list(Path(facts["kernels"]).glob("dense.contract-*.nbi"))
+    assert list(Path(facts["kernels"]).glob("dense.contract-*.nbc"))

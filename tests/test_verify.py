@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from messages import refused
 
 import convref
 from convref import ShapeError, WordError, verify
@@ -116,6 +117,70 @@ def test_bfloat16():
     coarse = (y.astype(np.float32) * 1.02).astype(ml_dtypes.bfloat16)
     assert verify(coarse, x, w).verdict == "wrong"
     assert verify(coarse, x, w, accumulate="bfloat16").ok
+
+
+FLOAT8 = ("float8_e4m3fn", "float8_e5m2")
+
+
+def in_8_bits(name: str, *shapes: tuple[int, ...], scale: float = 1.0):
+    pytest.importorskip("ml_dtypes")
+    return [(scale * draw("float32", *shape)).astype(name) for shape in shapes]
+
+
+@pytest.mark.parametrize("name", FLOAT8)
+def test_float8(name):
+    """As operands of a result in float32, and as the format of the result."""
+    x, w, bias = in_8_bits(name, (2, 3, 9), (4, 3, 3), (4,))
+    wide = convref.conv(*(array.astype(np.float32) for array in (x, w, bias)))
+    for y, dtype in ((wide, "float32"), (wide.astype(name), name)):
+        report = verify(y, x, w, bias)
+        assert (report.verdict, report.dtype, report.accumulate) == ("exact", dtype, "float32")
+        spoilt = y.astype(np.float32)
+        spoilt[1, 2, 3] *= 1.5
+        assert verify(spoilt.astype(dtype), x, w, bias).verdict == "wrong"
+
+
+@pytest.mark.parametrize("name", FLOAT8)
+def test_a_mistake_in_float8(name):
+    x, w = in_8_bits(name, (2, 5, 9, 9), (6, 5, 3, 3))
+    report = verify(convref.conv(x, w[..., ::-1, ::-1]), x, w)
+    assert [finding.name for finding in report.diagnosis] == ["kernel-flipped"]
+
+
+@pytest.mark.parametrize("name", FLOAT8)
+def test_float8_out_of_range(name):
+    """The format's own way, and the largest number instead, are both legitimate; others are not."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    largest = float(ml_dtypes.finfo(name).max)
+    x, w = in_8_bits(name, (2, 5, 30), (6, 5, 3), scale=largest**0.5 / 20)
+    wide = convref.conv(x.astype(np.float32), w.astype(np.float32))
+    beyond = abs(wide) > 1.1 * largest
+    assert 0.01 < beyond.mean() < 0.9
+    assert verify(wide.astype(name), x, w).verdict == "exact"
+    saturated = wide.clip(-largest, largest).astype(name)
+    assert verify(saturated, x, w).verdict == "within bound"
+    assert (
+        verify(np.where(beyond, -wide, wide).clip(-largest, largest).astype(name), x, w).verdict
+        == "wrong"
+    )
+    lost = np.where(abs(wide) < largest / 2, np.nan, wide).astype(name)
+    assert verify(lost, x, w).verdict == "wrong"
+
+
+def test_float8_of_two_kinds():
+    """As in training: weights of 4 digits, gradients of a wider range."""
+    x, (dy,) = in_8_bits(FLOAT8[0], (2, 3, 9))[0], in_8_bits(FLOAT8[1], (2, 4, 7))
+    dw = convref.conv_weight_grad(x.astype(np.float32), dy.astype(np.float32), (3,))
+    assert verify(dw, x, dy, kind="weight_grad").verdict == "exact"
+
+
+def test_sums_are_not_declared_in_float8():
+    with refused(
+        WordError,
+        "verify: `accumulate` (='float8_e5m2') is not a dtype that sums are taken in; use one of "
+        "float16, bfloat16, float32, float64, complex64, complex128, int32, int64",
+    ):
+        verify([[1.0]], [[1.0]], [[[1.0]]], accumulate="float8_e5m2")
 
 
 def test_declared_accumulation_widens_the_bound():

@@ -6,11 +6,12 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from messages import refused
 
 import convref
 from convref.errors import FileError
 from convref.verify import verify
-from convref.verify.cases import FRAMEWORKS, corpus, decode_bfloat16, read_case, reports
+from convref.verify.cases import CODED, FRAMEWORKS, corpus, decode_bfloat16, read_case, reports
 from convref.verify.summary import as_values, is_ok, summarise
 
 CASES = {case.name: case for case in corpus()}
@@ -159,6 +160,40 @@ def test_a_users_bfloat16(tmp_path):
     bits = {name: array.view(np.uint16) for name, array in (("x", x), ("w", w), ("y", y))}
     case = read_case(saved(tmp_path, **bits, words='{"dtype": "bfloat16"}'))
     assert [report.verdict for _, report in reports(case)] == ["exact"]
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+def test_all_numbers_of_float8(name):
+    pytest.importorskip("ml_dtypes")
+    bits = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(CODED[name](bits), bits.view(name).astype(np.float32))
+    np.testing.assert_array_equal(CODED[name](bits.view("V1")), bits.view(name).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+def test_a_users_float8(tmp_path, name):
+    """Its bits must be declared; a result in float32 is told from them."""
+    pytest.importorskip("ml_dtypes")
+    bits = {"x": X.astype(name).view(np.uint8), "w": W.astype(name).view(np.uint8)}
+    words = json.dumps({"dtype": name})
+    for y, dtype in ((Y.astype(name).view(np.uint8), name), (Y, "float32")):
+        case = read_case(saved(tmp_path, **bits, y=y, words=words))
+        ((_, report),) = reports(case)
+        assert (report.verdict, report.dtype) == ("exact", dtype)
+
+
+def test_raw_bytes_of_no_known_format(tmp_path):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x, w, y = (array.astype(ml_dtypes.float8_e4m3fn) for array in (X, W, Y))
+    path = saved(tmp_path, x=x, w=w, y=y, words='{"dtype": "float8_e4m3fn"}')
+    assert [report.verdict for _, report in reports(read_case(path))] == ["exact"]
+    path = saved(tmp_path, x=x, w=w, y=Y)
+    message = (
+        f"`x` in {path} holds raw bytes, of no known format; "
+        "add to `words` the `dtype` float8_e4m3fn or float8_e5m2"
+    )
+    with refused(FileError, message):
+        read_case(path)
 
 
 def test_each_output_has_a_format_of_its_own(tmp_path):

@@ -21,7 +21,7 @@ from convref.constraints import Constraint
 from convref.errors import ShapeError, WordError, verb
 from convref.geometry import bind
 from convref.initialisers import Initialiser
-from convref.integers import real
+from convref.integers import flag, real
 from convref.layer import Layer, cast_to
 from convref.padding import Padding
 from convref.regularisers import Regulariser
@@ -260,9 +260,10 @@ class ConvLSTM(Weighted):
         self.recurrent_spec = ConvSpec.of(
             spec.rank, padding="same", padding_mode=spec.padding_mode, layout=spec.layout
         )
-        self.return_sequences = recurrence.get("return_sequences", False)
-        self.go_backwards = recurrence.get("go_backwards", False)
-        self.stateful = recurrence.get("stateful", False)
+        self.return_sequences = flag("return_sequences", recurrence.get("return_sequences", False))
+        self.go_backwards = flag("go_backwards", recurrence.get("go_backwards", False))
+        self.unit_forget_bias = flag("unit_forget_bias", settings.get("unit_forget_bias", True))
+        self.stateful = flag("stateful", recurrence.get("stateful", False))
         self.dropout, self.recurrent_dropout = (
             real(word, recurrence.get(word, 0.0), "of 0 or more and below 1")
             for word in ("dropout", "recurrent_dropout")
@@ -282,7 +283,7 @@ class ConvLSTM(Weighted):
         self.weight = self.make_weight((GATES * K, in_channels, *self.kernel_size))
         self.recurrent = self.make((GATES * K, K, *self.kernel_size), "recurrent", "orthogonal")
         self.bias = self.make_bias(GATES * K)
-        if self.bias is not None and self.settings.get("unit_forget_bias", True):
+        if self.bias is not None and self.unit_forget_bias:
             self.bias.value[K : 2 * K] = 1
         self.built = True
 

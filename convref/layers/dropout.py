@@ -53,6 +53,6 @@ class Dropout(Layer):
     def thinned(self, x: Array, kept: Array) -> Array:
         """What is kept, scaled so that the expectation is that of x."""
         with np.errstate(all="ignore"):
-            y = wide(x) / (1 - self.rate)
+            y = np.asarray(wide(x) / (1 - self.rate))
             np.copyto(y, 0, where=~kept)  # not multiplied: what is dropped may be infinite
             return y.astype(x.dtype.newbyteorder("="), copy=False)

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from convref.dtypes import accumulator, wide
-from convref.errors import DtypeError, ShapeError, verb
-from convref.integers import real
+from convref.errors import DtypeError, ShapeError, shown, verb
+from convref.integers import flag, real
 from convref.layer import Layer, Parameter
+from convref.memory import check_fits
 from convref.spec import ConvSpec
 from convref.summary import Shape
 from convref.weighted import channel_count, check_takes, inexact
@@ -68,12 +69,12 @@ class BatchNorm(Layer):
         self.built = False
         self.momentum = real("momentum", momentum, "from 0 to 1")
         self.epsilon = real("epsilon", epsilon, "above 0")
-        self.affine = affine
+        self.affine = flag("affine", affine)
         self.layout = ConvSpec.of(1, layout=layout).layout
         self.dtype = inexact(dtype)
         if self.dtype.kind == "c":
             raise DtypeError(
-                f"`dtype` (={dtype!r}) is complex, and the variance is one of real numbers",
+                f"`dtype` (={shown(dtype)}) is complex, and the variance is one of real numbers",
                 "use float16, bfloat16, float32 or float64",
             )
         if channels is not None:
@@ -84,6 +85,7 @@ class BatchNorm(Layer):
 
     def make_parameters(self, channels: int) -> None:
         total = accumulator(self.dtype, None)
+        check_fits(channels * total.itemsize, f"statistics of {channels} channels")
         self.weight = Parameter(np.ones(channels, self.dtype)) if self.affine else None
         self.bias = Parameter(np.zeros(channels, self.dtype)) if self.affine else None
         self.running_mean = Parameter(np.zeros(channels, total), trainable=False)

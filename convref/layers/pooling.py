@@ -18,7 +18,9 @@ from convref import engine
 from convref.dtypes import accumulator, divisible
 from convref.errors import DtypeError, ShapeError, verb
 from convref.geometry import Geometry, bind
+from convref.integers import flag
 from convref.layer import Layer
+from convref.memory import check_fits
 from convref.padding import Padding
 from convref.spec import Axes, ConvSpec
 from convref.summary import Field, Shape
@@ -230,7 +232,7 @@ class AvgPool(Pool):
         super().__init__(
             kernel_size, stride=stride, padding=padding, dilation=dilation, layout=layout, name=name
         )
-        self.count_padding = count_padding
+        self.count_padding = flag("count_padding", count_padding)
 
     def forward(self, x: Array) -> Array:
         x = divisible(x)
@@ -253,7 +255,9 @@ class AvgPool(Pool):
 
     def depthwise(self, channels: int, total: np.dtype[Any]) -> tuple[Array, ConvSpec]:
         """Weights (C, 1, *kernel) of 1, and the spec in which each channel meets its own."""
-        ones = np.ones((channels, 1, *self.kernel_size), total)
+        shape = (channels, 1, *self.kernel_size)
+        check_fits(prod(shape) * total.itemsize, f"weights of shape {shape}")
+        ones = np.ones(shape, total)
         return ones, replace(self.spec, groups=channels)
 
     def counts(self, total: np.dtype[Any]) -> Array:
@@ -308,7 +312,7 @@ class GlobalAvgPool(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
-        self.keep_axes = keep_axes
+        self.keep_axes = flag("keep_axes", keep_axes)
         self.layout = ConvSpec.of(1, layout=layout).layout
 
     def forward(self, x: Array) -> Array:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref import engine
-from convref.errors import ShapeError, WordError, verb
+from convref.errors import ShapeError, WordError, shown, verb
 from convref.geometry import Geometry, bind
-from convref.integers import is_sequence
+from convref.integers import is_sequence, members
 from convref.layer import Layer
 from convref.memory import check_fits
 from convref.padding import Pair, pairs
@@ -125,15 +125,16 @@ class Crop(Framed):
 def edges(name: str, value: Edges, rank: int | None, other: str) -> tuple[Pair, ...]:
     """A pair (lo, hi) per axis, none negative; without a rank, of as many axes as entries."""
     if rank is None:
-        if not is_sequence(value) or not tuple(value):
+        value = members(name, value) if is_sequence(value) else value
+        if not is_sequence(value) or not value:
             raise WordError(
-                f"`{name}` (={value!r}) must have one entry per spatial axis",
+                f"`{name}` (={shown(value)}) must have one entry per spatial axis",
                 "write [1] for one axis or [1, (0, 2)] for two",
             )
-        rank = len(tuple(value))
+        rank = len(value)
     amounts = pairs(name, value, rank)
     if min(map(min, amounts)) < 0:
-        raise WordError(f"`{name}` (={value!r}) must not be negative", other)
+        raise WordError(f"`{name}` (={shown(value)}) must not be negative", other)
     return amounts
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from convref import engine
 from convref.dtypes import accumulator, divisible
 from convref.errors import ShapeError, WordError, verb
-from convref.integers import kernel_sizes, per_axis
+from convref.integers import flag, kernel_sizes, per_axis
 from convref.layer import Layer
 from convref.memory import check_fits
 from convref.spec import Axes, ConvSpec, one_of
@@ -102,12 +102,12 @@ class Upsample(Layer):
         rank = len(self.scale_factor)
         synonym = isinstance(mode, str) and mode.lower() == SYNONYMS.get(rank)
         self.mode = "linear" if synonym else one_of("mode", mode, Mode)
-        if align_corners and self.mode == "nearest":
+        self.align_corners = flag("align_corners", align_corners)
+        if self.align_corners and self.mode == "nearest":
             raise WordError(
                 "`align_corners` (=True) is for interpolation, and `mode` is 'nearest'",
                 "use mode='linear', or leave it out",
             )
-        self.align_corners = align_corners
         self.spec = ConvSpec.of(rank, layout=layout)
 
     def forward(self, x: Array) -> Array:

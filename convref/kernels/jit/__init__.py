@@ -6,8 +6,7 @@ has the channels of a group in the lanes of the vectors, `thin` has positions th
 for depthwise layers with channels last, has groups. Each kernel takes a range of units of work;
 `share` spreads the units over the threads.
 
-Compiled kernels are kept on disk and go by the time stamp of their own file: who changes a file
-that others take functions from deletes the ``*.nbi`` and ``*.nbc`` files in ``__pycache__``.
+Compiled kernels are kept on disk (`kept`), for as long as no file of this folder changes.
 """
 
 from math import prod
@@ -28,6 +27,9 @@ from convref.phases import transposed
 from convref.threads import num_threads
 
 Array = NDArray[Any]
+
+MOST_ZEROS = 64
+"""Products with zeros for each other one; so many times is a tile faster than a loop."""
 
 
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -72,14 +74,27 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         x[...] = 0
     if not x.size or not y.size:
         return
-    plan = plans.input_grad(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
     macs = y.size * w[0, 0].size
-    suspicious = run(plan, y, across(plan, w), x, macs) or plan.kernel is plans.PAIRS
-    if suspicious and not np.isfinite(w).all():
+    anew = is_scattered(geometry)
+    if not anew:
+        plan = plans.input_grad(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
+        suspicious = run(plan, y, across(plan, w), x, macs) or plan.kernel is plans.PAIRS
+        anew = suspicious and not np.isfinite(w).all()
+    if anew:
         canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
         dy = np.ascontiguousarray(y)
         run(plans.scattering(geometry, len(x), w.shape), w, dy, canvas, macs)
         geometry.take_back(canvas, x)
+
+
+def is_scattered(geometry: Geometry) -> bool:
+    """Whether the input gradient is taken by its definition at once.
+
+    As a convolution of dy it multiplies, for each input position, all taps of a phase; where a
+    kernel is far longer than the outputs, nearly all of them meet the zeros around dy.
+    """
+    positions = prod(geometry.output_size) * prod(axis.stride for axis in geometry.axes)
+    return prod(geometry.input_size) > MOST_ZEROS * positions
 
 
 def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
@@ -138,9 +153,12 @@ def reasons(x: Array, y: Array, geometry: Geometry) -> dict[str, str]:
     seen = dict.fromkeys(("forward", "input_grad", "weight_grad"), geometry)
     if geometry.padding_mode != "zeros":
         seen["input_grad"] = plans.bare(geometry)
-    return {
+    chosen = {
         operator: ": ".join(plans.choice(operator, seen[operator], *operands)) for operator in seen
     }
+    if is_scattered(seen["input_grad"]):
+        chosen["input_grad"] = "scatter: the kernel is far longer than the outputs"
+    return chosen
 
 
 def warmup() -> None:
@@ -164,5 +182,5 @@ def facts() -> dict[str, str]:
     return {
         "processor": llvm.get_host_cpu_name(),
         "vectors": f"{8 * vector_bytes()} bits",
-        "kernels": str(compiled.compiled[np.dtype(np.float32)]._cache.cache_path),
+        "kernels": compiled.compiled[np.dtype(np.float32)]._cache.cache_path or "kept nowhere",
     }

@@ -10,10 +10,9 @@ results go back by the same squares.
 Large maps are done slab by slab: so many positions that what they see stays in the cache.
 """
 
-from numba import njit
-
 from convref.kernels.jit.dense import MOST_ROWS, finite
 from convref.kernels.jit.flat import aligned, data, keep, load, shifted, store, word, zeros_like
+from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import pair_tile
 from convref.kernels.jit.move import copy_vectors, transpose
 from convref.kernels.jit.vectors import lanes_of
@@ -134,14 +133,14 @@ def weight_grad(words, x, y, w, start, stop):
     keep(canvas_, dy_, sums_)
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def clear(numbers, count):
     """Set so many numbers to zero."""
     for i in range(count):
         store(numbers, i, 0)
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def bring(source, at, lanes_at, limit, squares, begin, end, targets, panel):
     """``panel[targets[i + j] + lane] = source[at + s + j + lanes_at[lane]]``, j below a length.
 
@@ -153,7 +152,7 @@ def bring(source, at, lanes_at, limit, squares, begin, end, targets, panel):
         square(source, at + load(line, 0), lanes_at, limit, panel, to, load(line, 2))
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def square(source, at, lanes_at, limit, panel, lines, length):
     """``panel[lines[j] + lane] = source[at + j + lanes_at[lane]]``: whole vectors within limit."""
     LANES = lanes_of(panel)
@@ -166,7 +165,7 @@ def square(source, at, lanes_at, limit, panel, lines, length):
                 store(panel, load(lines, j) + lane, value)
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def send(panel, lines, count, target, at, lanes_at):
     """``target[at + i + lanes_at[lane]] = panel[lines[i] + lane]``; the last square overlaps."""
     LANES = lanes_of(panel)

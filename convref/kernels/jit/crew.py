@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, config, from_dtype, njit, types
+from numba import config, from_dtype, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from convref.kernels.jit.flat import pointer
+from convref.kernels.jit.kept import callback, compiled
 from convref.threads import num_threads
 
 Array = NDArray[Any]
@@ -60,7 +61,7 @@ class Kernel:
         if dtype not in self.compiled:
             words, numbers = types.CPointer(types.int64), types.CPointer(from_dtype(dtype))
             signature = types.void(words, numbers, numbers, numbers, types.int64, types.int64)
-            self.compiled[dtype] = cfunc(signature, cache=True)(self.function)
+            self.compiled[dtype] = callback(signature, self.function)
         address: int = self.compiled[dtype].address
         return address
 
@@ -163,13 +164,13 @@ def share(
         lead(crew.board, turn, *places, units)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def alone(function, words, a, b, out, units):
     """All units in this thread."""
     _call(function, words, a, b, out, 0, units)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def post(board, turn, function, words, a, b, out, chunks, units, seats):
     """Post the work on the board, unless it is taken; how many helpers sleep then."""
     if _add(board, TAKEN, 1) > 0:
@@ -182,7 +183,7 @@ def post(board, turn, function, words, a, b, out, chunks, units, seats):
     return _add(board, ASLEEP, 0)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def lead(board, turn, function, words, a, b, out, units):
     """Do what was posted with whoever comes, and wait for those still at it.
 
@@ -198,7 +199,7 @@ def lead(board, turn, function, words, a, b, out, units):
     _add(board, TAKEN, -1)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def watch(board, patience):
     """Help with whatever is posted; after so many looks in vain, say so and return."""
     looks = 0
@@ -219,7 +220,7 @@ def watch(board, patience):
             _add(board, ASLEEP, -1)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _wanted(board):
     """Whether there is work on the board, and a seat."""
     if _look(board, OPEN) == 0 or _look(board, NEXT) >= _look(board, CHUNKS):
@@ -227,7 +228,7 @@ def _wanted(board):
     return _look(board, INSIDE) < _look(board, SEATS)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def take_chunks(board):
     """Take chunks until none is left."""
     chunks, units = board[CHUNKS], board[UNITS]
@@ -241,7 +242,7 @@ def take_chunks(board):
         )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def rung(board, asleep):
     """So many helpers sleep no more, for they are about to wake."""
     _add(board, ASLEEP, -asleep)

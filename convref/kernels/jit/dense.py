@@ -17,9 +17,9 @@ rows of the unit share.
 """
 
 import numpy as np
-from numba import njit
 
 from convref.kernels.jit.flat import data, keep, load, shifted, store, word, zeros_like
+from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import HEIGHTS, VECTORS, high_tile
 from convref.kernels.jit.move import pack, unpack
 from convref.kernels.jit.vectors import lanes_of
@@ -110,7 +110,7 @@ def contract(words, a, b, out, start, stop):
     keep(panel_, sums_, offsets)
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def spread(at, outer_step, inner, inner_at, inner_count, begin, count, offsets):
     """Offsets of ``count`` indices (outer, inner) from ``begin`` on, the inner one the faster."""
     done, outer, i = 0, begin // max(1, inner_count), begin % max(1, inner_count)
@@ -121,7 +121,7 @@ def spread(at, outer_step, inner, inner_at, inner_count, begin, count, offsets):
         done, outer, i = done + some, outer + 1, 0
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def expect(line, b_group, d, all_b_lanes, width, soon):
     """Where the lanes of a unit begin in b at a depth, if its numbers lie side by side in depth.
 
@@ -132,7 +132,7 @@ def expect(line, b_group, d, all_b_lanes, width, soon):
         store(soon, i, at + load(all_b_lanes, lane + min(i, lanes - 1)))
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc"})
+@compiled(fastmath={"reassoc"})
 def finite(numbers, count):
     """Whether the first numbers are all finite: of others, the product with zero is NaN."""
     total = load(numbers, 0) * 0

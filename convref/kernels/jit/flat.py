@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
+
+from convref.kernels.jit.kept import compiled
 
 LINE = 64
 """Bytes of a line of the cache, and at most of a vector."""
@@ -56,7 +58,7 @@ def _zeros_like(a, count):
     return lambda a, count: np.zeros(count, dtype)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def keep(*arrays):
     """Nothing: but up to here the arrays are in use."""
 

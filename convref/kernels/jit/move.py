@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from convref.kernels.jit.flat import load, pointer, shifted, store, word
+from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.vectors import (
     below,
     by_shape,
@@ -24,7 +25,7 @@ from convref.kernels.jit.vectors import (
 )
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def place(x, x_at, x_step, canvas, at, end, rows, row_cells, row_sources, runs_end, runs):
     """Copy an input, whose numbers stand ``x_step`` apart, to its canvas, zero from at to end.
 
@@ -79,7 +80,7 @@ def place_last(words, x, _, canvas, start, stop):
             copy(x, (source + j * x_step) * channels, canvas, to, width)
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
     """``panel[lines[i] + lane] = source[offsets[i] + lanes_at[lane]]``; ``limit`` is the source's.
 
@@ -115,7 +116,7 @@ def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
         i += run
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def unpack(panel, lines, target, offsets, lanes_at, run, count, lanes):
     """``target[offsets[i] + lanes_at[lane]] = panel[lines[i] + lane]``.
 
@@ -154,7 +155,7 @@ def unpack(panel, lines, target, offsets, lanes_at, run, count, lanes):
         i += rows
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def copy(source, at, target, to, count):
     """``target[to + i] = source[at + i]``."""
     whole = count // lanes_of(source) * lanes_of(source)

@@ -10,11 +10,11 @@ Where a group's canvas is small it is placed in a scratch array, unit by unit, a
 """
 
 import numpy as np
-from numba import njit
 
 from convref.kernels.jit.dense import spread
 from convref.kernels.jit.dots import COLUMNS, FEW_COLUMNS, dot_tile
 from convref.kernels.jit.flat import data, keep, load, shifted, store, word, zeros_like
+from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import FULL, TALLEST, wide_tile
 from convref.kernels.jit.move import copy_padded, place
 from convref.kernels.jit.vectors import lanes_of
@@ -85,7 +85,7 @@ def contract(words, x, w, out, start, stop):
     keep(scratch, sums_, offsets)
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def strip(
     a, at, limit, reach, rows, ends, p, p_end, a_steps, w, w_rows, w_steps, depth,
     out, out_at, places, out_lanes, together, lanes, sums,
@@ -125,7 +125,7 @@ def strip(
         p = following
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def edge_tile(
     height, vectors, w, w_rows, lane, w_steps, a, at, limit, a_steps, depth, sums, width
 ):  # fmt: skip
@@ -142,7 +142,7 @@ def edge_tile(
     keep(copied, steps)
 
 
-@njit(nogil=True, cache=True, fastmath=False, inline="always")
+@compiled(fastmath=False, inline="always")
 def emit(sums, first, out, at, places, p, count, p_end, together):
     """Store neighbouring sums at the places of the positions from p on.
 
@@ -157,7 +157,7 @@ def emit(sums, first, out, at, places, p, count, p_end, together):
             store(out, at + load(places, p + j), load(sums, first + j))
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def finite(w, rows, lanes, steps, depth):
     """Whether all weights of a unit are finite: for others, less themselves is NaN."""
     for lane in range(lanes):
@@ -222,7 +222,7 @@ def weight_grad(words, x, y, w, start, stop):
     keep(scratch, gathered, sums_, offsets)
 
 
-@njit(nogil=True, cache=True, fastmath=False)
+@compiled(fastmath=False)
 def add_dots(
     y, y_rows, y_starts, lanes, a, columns, seen, count, stretches, length, sums, w, w_at, w_k,
     fresh,
