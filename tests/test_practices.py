@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from convref import conv, conv_weight_grad, verify
+from convref.verify.bounds import FORMATS
 from convref.verify.practices import keep_bits
 
 Array = np.ndarray[Any, Any]
@@ -218,3 +219,35 @@ def test_sums_of_dy_in_its_own_format(dtype: str, channels: int) -> None:
     mistakes = (2 * db, 0 * db, dy[:1].astype(np.float32).sum((0, 2)).astype(form))
     for mistake in mistakes if channels > 1 else ():
         assert not verify(mistake, dy, w, kind="bias_grad").ok
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sums_that_are_cut_off_when_stored(dtype: str) -> None:
+    import ml_dtypes
+
+    random = np.random.default_rng(3)
+    form = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    x = random.standard_normal((2, 6, 30)).astype(form)
+    w = random.standard_normal((4, 6, 3)).astype(form)
+    true = conv(x.astype(np.float64), w.astype(np.float64))
+    cut = keep_bits(true, FORMATS[dtype].precision, "by truncation").astype(form)
+    report = verify(cut, x, w)
+    assert report.explanation is not None
+    assert report.explanation.name == "stored-truncated"
+    cut[0, 1, 2] = np.float32(cut[0, 1, 2]) + 1.5
+    assert not verify(cut, x, w).ok
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_dropped_term_is_not_taken_for_sums_in_the_stored_format(dtype: str) -> None:
+    """Of 500 elements, all rounded once, one lacks a term of middling size."""
+    import ml_dtypes
+
+    random = np.random.default_rng(4)
+    form = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    x = random.standard_normal((2, 6, 52)).astype(form)
+    w = random.standard_normal((5, 6, 3)).astype(form)
+    y = conv(x, w)
+    assert verify(y, x, w).verdict == "exact"
+    y[1, 2, 3] = np.float32(y[1, 2, 3]) - 0.5
+    assert not verify(y, x, w).ok

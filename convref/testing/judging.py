@@ -109,7 +109,7 @@ def is_right(
         if judge(output, other.reference(), dtype, accumulate)[0].ok:
             return judged(problem, output, dtype, accumulate, exact).ok
     stored = practices.as_stored(problem, output, true, dtype, accumulate)
-    if stored or practices.of_errors(problem, output, true, dtype):
+    if stored or practices.of_errors(problem, output, true, dtype, accumulate):
         return judged(problem, output, dtype, accumulate, exact).ok
     return False
 

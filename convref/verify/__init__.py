@@ -104,7 +104,7 @@ def report_on(problem: Problem, output: NDArray[Any], dtype: str, accumulate: st
             return explained(report, stored)
         if findings := mistaken(problem, output, true.value, fits, coarse):
             return diagnosed(report, findings)
-        if noise := practices.of_errors(problem, output, true, dtype):
+        if noise := practices.of_errors(problem, output, true, dtype, accumulate):
             return explained(report, noise)
         return diagnosed(report, misplaced(problem, output, true.value, wrong, fits, coarse))
 

@@ -31,12 +31,12 @@ and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016."""
 TILE = 8
 """Positions of a Winograd tile, which share their errors."""
 FFT = 1
-"""Times u * log2(S), for three transforms and a product of spectra: Higham, chapter 24."""
-NOISE = 3
+"""Times u * log2(S), for three transforms and a product of spectra: Higham, section 24.1."""
+NOISE = 2
 """How many times as large as expected the root mean square of errors may be."""
-PEAK = 4.5
-"""How many times as far as the largest of so many normal numbers the largest error may stand out
-from the root mean square of the others."""
+PEAK, PEAK_OF_TILES = 3, 4.5
+"""How far the largest error may stand out from the root mean square of the others, in times as far
+as the largest of so many normal numbers does; tiles are less alike than elements."""
 SPREAD = 0.1
 """Of that, the least that half of the errors reach."""
 FEWEST = 8
@@ -93,11 +93,30 @@ def as_stored(
     problem: Problem, output: Array, true: Reference, dtype: str, accumulate: str
 ) -> Practice | None:
     """Steps that are stored in the format of the output, where that is narrower than the sums."""
+    if dtype not in FORMATS or not is_narrower(dtype, accumulate):
+        return None
+    if cut := stored_truncated(output, true, dtype, accumulate):
+        return cut
     if twice := rounded_before_bias(problem, output, true, dtype, accumulate):
         return twice
     error = np.abs(output - true.value).astype(np.float64)
     few = true.value.size < FEWEST  # and so a mistake may fit them by chance
     return sums_as_stored(problem, error, true, dtype) if few else None
+
+
+def stored_truncated(
+    output: Array, true: Reference, dtype: str, accumulate: str
+) -> Practice | None:
+    """Sums whose last bits are cut off, and not rounded: towards zero, by less than ``2*u*|s|``."""
+    if true.value.dtype.kind != "f":
+        return None
+    bound, form = summing_bound(true.magnitude, true.terms, accumulate), FORMATS[dtype]
+    most = true.size + bound
+    cut = np.maximum(2 * form.unit_roundoff * most, form.smallest)
+    off = np.abs(output - true.value).astype(np.float64)
+    fits = (off <= bound + cut) & (np.abs(output) <= most)
+    text = f"the sums are cut off to be stored as {dtype}, and not rounded"
+    return Practice("stored-truncated", text) if fits.all() else None
 
 
 def rounded_before_bias(
@@ -108,7 +127,7 @@ def rounded_before_bias(
     A sum of products s, off by at most e, is stored as one off by ``d = e + u*(|s| + e)``; with the
     bias added it is stored once more, and is off by at most ``d + u*(|y| + d)``.
     """
-    if problem.bias is None or dtype not in FORMATS or not is_narrower(dtype, accumulate):
+    if problem.bias is None:
         return None
     sums = replace(problem, bias=None).reference()
     bound = summing_bound(sums.magnitude, sums.terms, accumulate)
@@ -131,28 +150,40 @@ def sums_as_stored(problem: Problem, error: Real, true: Reference, dtype: str) -
     return practice if (error <= NOISE * expected).all() else None
 
 
-def noises(problem: Problem, true: Reference, dtype: str) -> Iterator[tuple[Practice, Real]]:
-    """Practices, with the size expected of their errors in each element, the smallest first."""
+class Noise(NamedTuple):
+    """Errors that a practice makes."""
+
+    practice: Practice
+    expected: Real
+    """The size expected in each element."""
+    peak: float = PEAK
+    stored: Real | float = 0.0
+    """What storing adds to them, at most."""
+
+
+def noises(problem: Problem, true: Reference, dtype: str, accumulate: str) -> Iterator[Noise]:
+    """Errors of practices, the smallest first."""
     if dtype not in FORMATS or true.value.dtype.kind != "f" or true.value.size < FEWEST:
         return
     maps = problem.kind in ("forward", "input_grad") and dtype != "float64"
     spec, kernel = problem.spec, problem.weight_shape[2:]
     if maps and {*spec.stride, *spec.dilation} == {1} and max(kernel) in (2, 3, 5):
-        yield (
+        yield Noise(
             Practice("winograd", "a Winograd algorithm, whose errors are those of a tile"),
             WINOGRAD * SINGLE * around(true.magnitude, problem) / sqrt(max(1, true.terms)),
+            PEAK_OF_TILES,
         )
     if maps:
-        yield (
+        yield Noise(
             Practice("fft", "a Fourier transform, whose errors are those of the whole map"),
             of_maps(problem, true),
         )
+    stored = FORMATS[dtype].unit_roundoff * true.size
     for narrow in ("float32", "float16", "bfloat16"):
-        if FORMATS[narrow].precision < FORMATS[dtype].precision:
-            unit = FORMATS[narrow].unit_roundoff
-            yield (
-                Practice(f"{narrow}-sums", f"products are summed in {narrow}"),
-                walk(problem, true, unit),
+        if is_narrower(narrow, accumulate):
+            sums = walk(problem, true, FORMATS[narrow].unit_roundoff)
+            yield Noise(
+                Practice(f"{narrow}-sums", f"products are summed in {narrow}"), sums, stored=stored
             )
 
 
@@ -189,31 +220,38 @@ def around(magnitude: Real, problem: Problem) -> Real:
 
 
 def of_maps(problem: Problem, true: Reference) -> Real:
-    """``FFT * u * log2(S) * norm(x) * norm(w)``, with the norms of a sample and of all weights."""
+    """``FFT * u * log2(S) * norm(x) * norm(w) / sqrt(KP)``: a sample's errors, spread evenly.
+
+    Their norm is bounded by those of the sample and of all weights: Higham, section 24.1.
+    """
     x, w = (array.astype(np.float64) for array in (problem.x, problem.w))
     lead = len(sizes("x", x.shape, problem.spec)[0])
     norms = np.sqrt(np.sum(x * x, axis=tuple(range(lead, x.ndim)), keepdims=True))
     size = prod(x.shape[lead:])
-    factor = FFT * SINGLE * max(1.0, log2(max(2, size))) * sqrt(float(np.sum(w * w)))
+    outputs = prod(true.value.shape[lead:])
+    factor = FFT * SINGLE * log2(max(2, size)) * sqrt(float(np.sum(w * w)) / max(1, outputs))
     bound: Real = np.broadcast_to(factor * norms, true.magnitude.shape)
     return bound
 
 
-def of_errors(problem: Problem, output: Array, true: Reference, dtype: str) -> Practice | None:
+def of_errors(
+    problem: Problem, output: Array, true: Reference, dtype: str, accumulate: str
+) -> Practice | None:
     """The first practice whose errors look like these."""
     error = np.abs(output - true.value).astype(np.float64)
     if not np.isfinite(error).all():
         return None
     if narrow := sums_as_stored(problem, error, true, dtype):
         return narrow
-    for practice, expected in noises(problem, true, dtype):
-        if looks_like(error, expected):
-            return practice
+    for noise in noises(problem, true, dtype, accumulate):
+        if looks_like(error, noise):
+            return noise.practice
     return None
 
 
-def looks_like(error: Real, expected: Real) -> bool:
+def looks_like(error: Real, noise: Noise) -> bool:
     """Whether errors are as large as expected, about everywhere, with none that stands out."""
+    expected = np.hypot(noise.expected, noise.stored / sqrt(3))
     somewhere = expected > 0
     if (error[~somewhere] > 0).any() or not somewhere.any():
         return False
@@ -221,8 +259,10 @@ def looks_like(error: Real, expected: Real) -> bool:
     squares, most = float(np.sum(shares * shares)), float(shares.max())
     size, count = sqrt(squares / shares.size), max(FEWEST, shares.size)
     others = sqrt(max(0.0, squares - most * most) / (count - 1))
+    far = noise.peak * sqrt(2 * log(count))
     return (
         size <= NOISE
-        and most <= PEAK * sqrt(2 * log(count)) * others
+        and most <= far * others
         and float(np.median(shares)) >= SPREAD * size
+        and bool((error <= noise.stored + far * NOISE * noise.expected).all())
     )
