@@ -594,6 +594,11 @@ REFUSALS: list[tuple[Any, type[Any], str]] = [
         "window: `geometry` has 4 spatial axes, and pictures show 1 to 3; look at fewer of them",
     ),
     (
+        lambda: pictures.picture(setting((2, 2, 2, 2), 1)),
+        WordError,
+        "picture: `geometry` has 4 spatial axes, and pictures show 1 to 3; look at fewer of them",
+    ),
+    (
         lambda: pictures.columns(Geometry.of(10**9, 3)),
         ShapeError,
         "columns: `geometry` has an axis of 1000000000 cells, and pictures look at 65536 at most; "

@@ -72,7 +72,7 @@ def test_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "convref.explain.widget")
     with refused(
         MissingExtraError,
-        "the package anywidget is not installed; pip install 'convref[notebook]'",
+        "the package anywidget is not installed; pip install 'convref[widget]'",
     ):
         __import__("convref.explain.widget")
 

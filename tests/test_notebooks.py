@@ -119,7 +119,7 @@ def answered(name: str) -> Iterator[tuple[str, str]]:
 
 
 def test_the_course_is_complete() -> None:
-    assert {file.name for file in FOLDER.iterdir()} == {f"{name}.ipynb" for name in NAMES}
+    assert {file.name for file in FOLDER.glob("*.ipynb")} == {f"{name}.ipynb" for name in NAMES}
 
 
 @each_notebook

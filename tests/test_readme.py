@@ -36,6 +36,10 @@ def test_the_two_commands_are_shell_blocks_of_one_line():
 
 
 def test_links_lead_somewhere():
-    targets = re.findall(r"\]\((?!https?:)([^)]+)\)", README.read_text())
+    text = README.read_text()
+    targets = re.findall(r"\]\((?!https?:)([^)]+)\)", text)
     assert targets
-    assert all((README.parent / target).exists() for target in targets)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    anchors = {"#" + re.sub(r"[^\w -]", "", title).replace(" ", "-").lower() for title in headings}
+    for target in targets:
+        assert target in anchors or (README.parent / target).exists(), target

@@ -1,4 +1,4 @@
-"""The explorer as a notebook's widget (extra `notebook`)."""
+"""The explorer as a notebook's widget (extra `widget`)."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ try:
     import traitlets
 except ImportError as error:
     raise MissingExtraError(
-        "the package anywidget is not installed", "pip install 'convref[notebook]'"
+        "the package anywidget is not installed", "pip install 'convref[widget]'"
     ) from error
 
 SEEN = ("dialect", "numbers", "at")

@@ -4,6 +4,7 @@ from matplotlib.figure import Figure
 
 from convref.errors import verb
 from convref.explain.pictures import sheet, words
+from convref.explain.pictures.cells import lines_of
 from convref.explain.pictures.readings import draw_readings
 from convref.explain.pictures.window import draw_window
 from convref.explain.setting import Setting
@@ -22,6 +23,7 @@ def picture(setting: Setting) -> Figure:
     >>> explain.picture(explain.setting((5, 5), 3, stride=2, padding="same"))
     <Picture size 1280x720 with 1 Axes>
     """
+    lines_of(setting.geometry)  # or refuses it
     figure = sheet.Picture()
     middle = tuple(length // 2 for length in setting.output_size)
     if setting.transposed:
