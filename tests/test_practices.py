@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convref import conv, conv_weight_grad, verify
+from convref import conv, conv_input_grad, conv_weight_grad, verify
 from convref.verify.bounds import FORMATS
 from convref.verify.practices import keep_bits
 
@@ -251,3 +251,25 @@ def test_a_dropped_term_is_not_taken_for_sums_in_the_stored_format(dtype: str) -
     assert verify(y, x, w).verdict == "exact"
     y[1, 2, 3] = np.float32(y[1, 2, 3]) - 0.5
     assert not verify(y, x, w).ok
+
+
+@pytest.mark.parametrize("kind", ["forward", "input_grad"])
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_a_bug_in_a_tiny_filter_is_not_taken_for_a_fourier_transform(
+    kind: str, scale: float
+) -> None:
+    """The errors of a channel are of the size of the weights that it is made with."""
+    random = np.random.default_rng(5)
+    x = random.standard_normal((2, 8, 24, 24)).astype(np.float32)
+    w = random.standard_normal((8, 8, 3, 3)).astype(np.float32)
+    w[3 if kind == "forward" else (slice(None), 3)] *= np.float32(scale)
+    wrong = w.copy()
+    wrong[3 if kind == "forward" else (slice(None), 3)] *= np.float32(1.1)
+    if kind == "forward":
+        y, spoilt = conv(x, w, padding=1), conv(x, wrong, padding=1)
+    else:
+        y, spoilt = (conv_input_grad(x, each, (24, 24), padding=1) for each in (w, wrong))
+    assert verify(y, x, w, kind=kind, padding=1).ok
+    assert not verify(spoilt, x, w, kind=kind, padding=1).ok
+    spectra = conv(x, w, padding=1, backend="fft")
+    assert verify(spectra, x, w, padding=1).ok

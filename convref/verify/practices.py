@@ -30,7 +30,7 @@ WINOGRAD = 30
 and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016."""
 TILE = 8
 """Positions of a Winograd tile, which share their errors."""
-FFT = 1
+FFT = 0.5
 """Times u * log2(S), for three transforms and a product of spectra: Higham, section 24.1."""
 NOISE = 2
 """How many times as large as expected the root mean square of errors may be."""
@@ -220,17 +220,26 @@ def around(magnitude: Real, problem: Problem) -> Real:
 
 
 def of_maps(problem: Problem, true: Reference) -> Real:
-    """``FFT * u * log2(S) * norm(x) * norm(w) / sqrt(KP)``: a sample's errors, spread evenly.
+    """``FFT * u * log2(S) * norm(x) * norm(w) / sqrt(P)``: errors of a map, spread evenly.
 
-    Their norm is bounded by those of the sample and of all weights: Higham, section 24.1.
+    Their norm is bounded by those of a sample and of the weights that a channel of the output is
+    made with: Higham, section 24.1.
     """
     x, w = (array.astype(np.float64) for array in (problem.x, problem.w))
     lead = len(sizes("x", x.shape, problem.spec)[0])
-    norms = np.sqrt(np.sum(x * x, axis=tuple(range(lead, x.ndim)), keepdims=True))
-    size = prod(x.shape[lead:])
-    outputs = prod(true.value.shape[lead:])
-    factor = FFT * SINGLE * log2(max(2, size)) * sqrt(float(np.sum(w * w)) / max(1, outputs))
-    bound: Real = np.broadcast_to(factor * norms, true.magnitude.shape)
+    samples = np.sum(x * x, axis=tuple(range(lead, x.ndim)), keepdims=True)
+    filters = np.sum(w * w, axis=tuple(range(2, w.ndim)))  # (K, C/G)
+    if problem.kind == "forward":
+        filters = filters.sum(axis=1)
+    else:  # (G, K/G, C/G): the gradient of a channel is made with all filters of its group
+        filters = filters.reshape(problem.spec.groups, -1, w.shape[1]).sum(axis=1).ravel()
+    axis = problem.channel_axis(true.value.ndim)
+    channels = filters.reshape(-1, *[1] * (true.value.ndim - 1 - axis))
+    positions = prod(true.value.shape[lead:]) // max(1, len(filters))
+    factor = FFT * SINGLE * log2(max(2, prod(x.shape[lead:])))
+    bound: Real = np.broadcast_to(
+        factor * np.sqrt(samples * channels / max(1, positions)), true.magnitude.shape
+    )
     return bound
 
 

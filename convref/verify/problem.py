@@ -121,7 +121,8 @@ def one_item(problem: Problem, output: Array) -> tuple[Problem, Array]:
     """The first batch item alone, where items are computed apart, and its part of the output."""
     apart = problem.kind in ("forward", "input_grad", "transpose") and not problem.after
     lead = problem.x.ndim - problem.spec.rank - 1
-    if not apart or lead != 1 or len(problem.x) < 2 or output.shape != problem.shape:
+    fits = output.shape == problem.shape and output.ndim == problem.x.ndim
+    if not apart or lead != 1 or len(problem.x) < 2 or not fits:
         return problem, output
     first = replace(problem, x=problem.x[:1], shape=(1, *problem.shape[1:]))
     return first, output[:1]
