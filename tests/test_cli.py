@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 
 import convref
-from convref import cli
+from convref.cli import console
+from convref.cli.verify import watched
 
 HEADINGS = ["framework", "operator", "cases", "outputs", "bound used", "ULP", "verdict"]
 X, W = np.ones((1, 2, 9), np.float32), np.ones((3, 2, 2), np.float32)
@@ -65,12 +66,12 @@ def test_the_table_fits_the_terminal(columns):
 
 def test_progress_appears_once_it_takes_long(monkeypatch):
     written = io.StringIO()
-    monkeypatch.setattr(cli, "messages", Console(file=written, force_terminal=True, width=80))
-    monkeypatch.setattr(cli, "PROGRESS_AFTER", 30)
-    assert list(cli.watched([1, 2])) == [1, 2]
+    monkeypatch.setattr(console, "messages", Console(file=written, force_terminal=True, width=80))
+    monkeypatch.setattr(console, "PROGRESS_AFTER", 30)
+    assert list(watched([1, 2])) == [1, 2]
     assert written.getvalue() == ""
-    monkeypatch.setattr(cli, "PROGRESS_AFTER", 0.01)
-    for _ in cli.watched([1, 2]):
+    monkeypatch.setattr(console, "PROGRESS_AFTER", 0.01)
+    for _ in watched([1, 2]):
         time.sleep(0.2)
     assert "judging" in written.getvalue()
 

@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import typer
 
 import convref
-from convref import cli
+from convref.cli.verify import verify as judge_command
 from convref.testing import peers
 from convref.verify.cases import case_of, corpus, problems, reports
 from convref.verify.html import MOST_DETAILS, as_html
@@ -371,17 +372,17 @@ def test_a_sweep_from_the_command_line(off, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path))
     words = {"cases": 20, "seed": 4, "against": "fake", "html": tmp_path / "out.html"}
     if off:
-        with pytest.raises(cli.typer.Exit) as caught:
-            cli.verify_command(**words)
+        with pytest.raises(typer.Exit) as caught:
+            judge_command(**words)
         assert caught.value.exit_code == 1
     else:
-        cli.verify_command(**words)
+        judge_command(**words)
     lines = capsys.readouterr().out.splitlines()
     assert lines[lines.index("against: fake 1.0") + 1] == "seed: 4"
     assert any(line.startswith("minimal: ConvCase(kind='forward'") for line in lines) == bool(off)
     assert "seed: 4" in tmp_path.joinpath("out.html").read_text()
     if not off:
-        cli.verify_command(as_json=True, cases=3, against="fake")
+        judge_command(as_json=True, cases=3, against="fake")
         values = json.loads(capsys.readouterr().out)
         assert values["ok"] is True
         assert 0 <= values["seed"] < 2**32
