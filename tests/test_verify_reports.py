@@ -213,7 +213,7 @@ def test_the_page_can_be_read_by_all():
     assert all(a.get("scope") in ("row", "col") for a in read.of("th"))
     assert len(read.of("caption")) == len(read.of("table"))
     assert all(a["role"] == "img" and a["aria-label"] for a in read.of("svg"))
-    assert len(read.of("svg")) == 2
+    assert len(read.of("svg")) == 3
     assert all(a["aria-label"] for a in read.of("div") if a.get("class") == "wide")
 
 

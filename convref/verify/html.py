@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from convref.errors import ConvrefError
+from convref.verify import drawing
 from convref.verify.cases import ARRAYS, Case, problems
 from convref.verify.maps import counts, fractions, paths, planes
 from convref.verify.problem import Problem
@@ -167,7 +168,9 @@ def details(chosen: list[Judged]) -> Iterator[str]:
             there = worst_element(report, problem, output)
         except ConvrefError:  # no convolution has an output of this shape
             used, there = None, ""
-        pictures = "" if used is None or drawn > MOST_DRAWN else maps(problem, used)
+        pictures = ""
+        if used is not None and drawn <= MOST_DRAWN:
+            pictures = maps(problem, used) + drawing.configuration(problem, report.worst)
         drawn += len(pictures)
         shares = "" if used is None else histogram(used, "Elements, by their")
         yield article(case, name, report, there, f'<div class="pair">{pictures}{shares}</div>')

@@ -12,8 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.errors import ConvrefError
+from convref.geometry import Geometry, bind
 from convref.spec import ConvSpec, Words
-from convref.verify.reference import Reference, Shape, check, compute, reference, widened
+from convref.verify.reference import (
+    Reference,
+    Shape,
+    check,
+    compute,
+    reference,
+    spatial,
+    widened,
+)
 
 Array = NDArray[Any]
 Change = Callable[[Array], Array]
@@ -87,6 +96,15 @@ class Problem:
     def weight_shape(self) -> Shape:
         """Of the weights, or their gradient."""
         return self.shape if self.kind == "weight_grad" else self.w.shape
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Of the convolution, or of the one that is transposed; None if there is none."""
+        larger = self.shape if self.kind in ("transpose", "input_grad") else self.x.shape
+        try:
+            return bind(self.spec, spatial(larger, self.spec), self.weight_shape[2:])
+        except ConvrefError:  # of shapes that do not go together
+            return None
 
     def first_axis(self, axes: int) -> int:
         """Which of so many axes is the first spatial one."""

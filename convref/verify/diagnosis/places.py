@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.verify.diagnosis.words import resolved
 from convref.verify.problem import Problem
 
 Array = NDArray[Any]
@@ -110,7 +109,7 @@ def along(problem: Problem, wrong: Mask, axis: int) -> Iterator[Place]:
 
 def borders(problem: Problem, wrong: Mask) -> Iterator[Place]:
     """Outputs whose window reaches the padding, and those whose window does not."""
-    geometry = resolved(problem)
+    geometry = problem.geometry
     if geometry is None or problem.kind != "forward":
         return
     inside = np.ones(geometry.output_size, bool)

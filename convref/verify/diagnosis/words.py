@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.errors import ConvrefError
-from convref.geometry import Geometry, bind, transposed_size
+from convref.geometry import Geometry, transposed_size
 from convref.verify.problem import Mistake, Problem
 from convref.verify.reference import spatial
 
@@ -25,19 +24,9 @@ MOST_SHIFTS = 500
 """Ways to move the windows that are tried axis by axis."""
 
 
-def resolved(problem: Problem) -> Geometry | None:
-    """The geometry of the convolution, or of the one that is transposed; None if there is none."""
-    spec, kernel = problem.spec, problem.weight_shape[2:]
-    bigger = problem.shape if problem.kind in ("transpose", "input_grad") else problem.x.shape
-    try:
-        return bind(spec, spatial(bigger, spec), tuple(kernel))
-    except ConvrefError:
-        return None
-
-
 def same_side(problem: Problem) -> Iterator[Mistake]:
     """The odd cell of padding on the other side."""
-    geometry = resolved(problem)
+    geometry = problem.geometry
     if geometry is None or all(lo == hi for lo, hi in geometry.padding):
         return
     swapped = tuple((hi, lo) for lo, hi in geometry.padding)
@@ -57,7 +46,7 @@ def same_side(problem: Problem) -> Iterator[Mistake]:
 
 def paddings(problem: Problem) -> Iterator[Mistake]:
     """Another word, an integer, and the same total shared otherwise between the sides."""
-    geometry = resolved(problem)
+    geometry = problem.geometry
     given = problem.words.get("padding", "valid")
     for word in ("valid", "same", "same_lower", "causal"):
         if word != given:
@@ -152,7 +141,7 @@ def output_padding_sides(problem: Problem) -> Iterator[Mistake]:
     extra = [
         size - least for size, least in zip(spatial(problem.shape, spec), smallest, strict=True)
     ]
-    geometry = resolved(problem)
+    geometry = problem.geometry
     if max(extra) <= 0 or geometry is None:
         return
     first = problem.first_axis(len(problem.shape))
