@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from convref.errors import DtypeError, ShapeError, WordError, counted
 from convref.geometry import Geometry
+from convref.integers import divisors
 from convref.spec import ConvSpec
 
 Array = NDArray[Any]
@@ -25,8 +26,7 @@ def rank_of(name: str, shape: tuple[int, ...]) -> int:
 def divide(name: str, array: Array, which: str, channels: int, spec: ConvSpec) -> None:
     """Check that the groups divide the channels of an array."""
     if channels % spec.groups or not channels:
-        divisors = tuple(g for g in range(1, channels + 1) if channels % g == 0)
-        mend = f"use {counted(divisors)}" if divisors else "give it at least one channel"
+        mend = f"use {counted(divisors(channels))}" if channels else "give it at least one channel"
         raise ShapeError(
             f"`groups` (={spec.groups}) must divide the {channels} {which} channels of `{name}` "
             f"(shape {array.shape})",

@@ -51,6 +51,7 @@ class MaxNorm:
         real("limit", self.limit, "of 0 or more")
         check_axes(self.axes)
 
+    @np.errstate(all="ignore")
     def __call__(self, w: Array) -> Array:
         w = numbers(w)
         size = norms(w, self.axes)
@@ -67,6 +68,7 @@ class UnitNorm:
     def __post_init__(self) -> None:
         check_axes(self.axes)
 
+    @np.errstate(all="ignore")
     def __call__(self, w: Array) -> Array:
         w = numbers(w)
         size = norms(w, self.axes)
@@ -95,6 +97,7 @@ class MinMaxNorm:
         real("rate", self.rate, "from 0 to 1")
         check_axes(self.axes)
 
+    @np.errstate(all="ignore")
     def __call__(self, w: Array) -> Array:
         w = numbers(w)
         size = norms(w, self.axes)
@@ -107,6 +110,7 @@ class MinMaxNorm:
 class NonNegative:
     """``max(w, 0)``."""
 
+    @np.errstate(all="ignore")
     def __call__(self, w: Array) -> Array:
         met: Array = np.maximum(numbers(w), 0)
         return met
@@ -129,8 +133,7 @@ def norms(w: Array, axes: Axes) -> Array:
     """Euclidean, with axes of size 1 where they were taken over."""
     over = axes if axes is not None else tuple(range(1, w.ndim)) or None
     try:
-        with np.errstate(all="ignore"):
-            squares: Array = np.sum(np.square(np.abs(wide(w))), axis=over, keepdims=True)
+        squares: Array = np.sum(np.square(np.abs(wide(w))), axis=over, keepdims=True)
     except (ValueError, OverflowError):
         raise ShapeError(
             f"`axes` (={shown(axes)}) are not axes of the shape {w.shape}",
@@ -141,8 +144,7 @@ def norms(w: Array, axes: Axes) -> Array:
 
 def scaled(w: Array, wanted: Array, size: Array) -> Array:
     """w with other norms, in its dtype."""
-    with np.errstate(all="ignore"):
-        return np.asarray(wide(w) * (wanted / (size + EPSILON))).astype(w.dtype, copy=False)
+    return np.asarray(wide(w) * (wanted / (size + EPSILON))).astype(w.dtype, copy=False)
 
 
 CONSTRAINTS: dict[str, Callable[[], Constraint]] = {

@@ -170,7 +170,8 @@ def shape_of(lead: Shape, channels: int, size: Shape, spec: ConvSpec) -> Shape:
 def check_canvas(lead: Shape, channels: int, geometry: Geometry, total: np.dtype[Any]) -> None:
     """Check that the machine can hold the input as the back ends pad it."""
     shape = (*lead, channels, *geometry.canvas_size)
-    check_fits(prod(shape) * total.itemsize, f"the padded input, of shape {shape},")
+    of_one = prod(size or 1 for size in shape)  # an empty batch has samples of some size, too
+    check_fits(of_one * total.itemsize, f"the padded input, of shape {shape},")
 
 
 def contiguous(array: Array, total: np.dtype[Any]) -> Array:

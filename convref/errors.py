@@ -95,7 +95,7 @@ def shown(value: object, read: Callable[[object], str] = repr) -> str:
     ("(3, 'same')", 84)
     """
     try:
-        text = " ".join(read(value).split("\n"))
+        text = " ".join(line.strip() for line in read(value).splitlines())
     except Exception:  # nested too deeply, of too many digits, or of a class that has none
         return f"<{type(value).__name__}>"
     return text if len(text) <= MOST_SHOWN else f"{text[:60]}... {text[-20:]}"

@@ -201,7 +201,7 @@ def he_uniform(a: float = 0.0) -> VarianceScaling:
     ImageNet classification", ICCV 2015, https://arxiv.org/abs/1502.01852. Raises WordError where a
     is no number.
     """
-    return VarianceScaling(2 / (1 + real("a", a) ** 2), "fan_in", "uniform")
+    return VarianceScaling(2 / (1 + real("a", a) * real("a", a)), "fan_in", "uniform")
 
 
 @verb
@@ -211,7 +211,7 @@ def he_normal(a: float = 0.0) -> VarianceScaling:
     PyTorch's is not truncated: ``VarianceScaling(2.0, "fan_in", "normal")``. He et al. and a, as
     `he_uniform`.
     """
-    return VarianceScaling(2 / (1 + real("a", a) ** 2), "fan_in", "truncated_normal")
+    return VarianceScaling(2 / (1 + real("a", a) * real("a", a)), "fan_in", "truncated_normal")
 
 
 def lecun_uniform() -> VarianceScaling:

@@ -24,6 +24,7 @@ RANGES: dict[str, Callable[[float], bool]] = {
 
 MOST_BITS = 1400
 """Of an integer: beyond any size, and few enough for products to be counted and told."""
+MOST_TRIED = 100_000
 MOST_ENTRIES = 1000
 """Of a sequence of settings."""
 
@@ -55,6 +56,12 @@ def flag(name: str, value: object) -> bool:
     if isinstance(value, bool | np.bool_):
         return bool(value)
     raise WordError(f"`{name}` (={shown(value)}) must be True or False", f"write {name}=True")
+
+
+def divisors(number: int) -> tuple[int, ...]:
+    """All divisors; of numbers that are too large to try all, 1."""
+    most = number if number <= MOST_TRIED else 1
+    return tuple(divisor for divisor in range(1, most + 1) if number % divisor == 0)
 
 
 def is_sequence(value: object) -> TypeGuard[Iterable[object]]:

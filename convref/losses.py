@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from convref.dtypes import as_array, wide
 from convref.errors import DtypeError, ShapeError, WordError, verb
 from convref.integers import integer
+from convref.memory import check_fits
 
 Array = NDArray[Any]
 
@@ -37,7 +38,8 @@ def softmax_cross_entropy(
            [ 0.25, -0.25]]))
     """
     x, dtype = real_floats("logits", as_array("logits", logits))
-    if not -x.ndim <= integer("axis", axis) < x.ndim:
+    axis = integer("axis", axis)
+    if not -x.ndim <= axis < x.ndim:
         raise ShapeError(
             f"`axis` (={axis}) is not one of the {x.ndim} axes of `logits` (shape {x.shape})",
             "use -1 for the last",
@@ -99,6 +101,7 @@ def mean_squared_error(y: ArrayLike, target: ArrayLike) -> tuple[float, Array]:
             f"`target` ({wanted.dtype}) is complex and `y` ({found.dtype}) is not",
             "compare with its real part, or convert y",
         )
+    check_fits(8 * found.size, f"what follows from `y` (shape {found.shape})")
     dtype = np.dtype(np.float64) if found.dtype.kind in "biu" else found.dtype
     off = wide(found.astype(dtype, copy=False))
     off = off - wanted.astype(off.dtype, copy=False)
@@ -111,6 +114,7 @@ def real_floats(name: str, array: Array) -> tuple[Array, np.dtype[Any]]:
     """The array in a dtype to compute in, and its own; integers become float64."""
     if array.dtype.kind == "c":
         raise DtypeError(f"`{name}` ({array.dtype}) must be real", "pass real numbers")
+    check_fits(8 * array.size, f"what follows from `{name}` (shape {array.shape})")
     dtype = np.dtype(np.float64) if array.dtype.kind in "biu" else array.dtype
     return wide(array.astype(dtype, copy=False)), dtype
 

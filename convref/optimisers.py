@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from convref.dtypes import wide
 from convref.errors import WordError, shown, verb
-from convref.integers import flag, is_sequence, real
+from convref.integers import flag, is_sequence, members, real
 from convref.layer import Layer, Parameter
 
 Array = NDArray[Any]
@@ -139,7 +139,7 @@ class Adam(Optimiser):
         epsilon: float = 1e-8,
     ) -> None:
         super().__init__(layer, learning_rate)
-        pair = tuple(betas) if is_sequence(betas) else ()
+        pair = members("betas", betas) if is_sequence(betas) else ()
         if len(pair) != 2:
             raise WordError(
                 f"`betas` (={shown(betas)}) must be two numbers", "such as (0.9, 0.999)"

@@ -7,6 +7,7 @@ complex conjugate of the direction of steepest ascent.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -152,7 +153,7 @@ class Orthogonal:
         found = numbers(w)
         if not found.ndim:
             raise ShapeError("`w` has no axes", "give it one row for each filter")
-        matrix = found.reshape(len(found), -1)
+        matrix = found.reshape(len(found), prod(found.shape[1:]))
         if self.mode == "columns":
             matrix = matrix.T
         lengths = np.sqrt(np.sum(np.square(np.abs(matrix)), axis=1, keepdims=True))

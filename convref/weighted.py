@@ -16,7 +16,7 @@ from convref.dtypes import SUMMED_IN, as_array, named_dtype
 from convref.engine import Options
 from convref.errors import DtypeError, ShapeError, WordError, counted, shown
 from convref.initialisers import INITIALISERS, Fans, Initialiser
-from convref.integers import flag, integer, kernel_sizes, per_axis
+from convref.integers import divisors, flag, integer, kernel_sizes, per_axis
 from convref.layer import Layer, Parameter, cast_to, generator
 from convref.memory import check_fits
 from convref.names import named, nearest
@@ -175,9 +175,9 @@ def channel_count(name: str, value: int) -> int:
 def check_grouped(name: str, channels: int, groups: int) -> None:
     """Check that the groups divide the channels."""
     if channels % groups:
-        divisors = tuple(g for g in range(1, channels + 1) if channels % g == 0)
         raise WordError(
-            f"`groups` (={groups}) must divide `{name}` (={channels})", f"use {counted(divisors)}"
+            f"`groups` (={groups}) must divide `{name}` (={channels})",
+            f"use {counted(divisors(channels))}",
         )
 
 

@@ -9,6 +9,7 @@ from messages import refused
 from rounding import ARITHMETICS
 
 from convref import DtypeError, conv, conv_input_grad, conv_vjp, conv_weight_grad
+from convref.dtypes import named_dtype
 
 SUPPORTED = (
     "use one of float16, bfloat16, float32, float64, complex64, complex128, integers and booleans"
@@ -252,3 +253,9 @@ def test_not_an_array() -> None:
         conv(Refusing(), ones(1, 1, 2))
     with pytest.raises(DtypeError, match=r"^conv: `w` \(list\) can't be read as an array: "):
         conv(ones(1, 4), [[[1, 2]], [[1]]])
+
+
+@pytest.mark.parametrize("value", ["nonsense", 3, {"a": 1}, [[[1]]], object()])
+def test_what_names_no_dtype(value: Any) -> None:
+    assert named_dtype(value) is None
+    assert named_dtype("f4") == np.float32

@@ -1,9 +1,11 @@
 """How a message is built, and what an error can be caught as."""
 
+import numpy as np
 import pytest
+from messages import refused
 
 import convref
-from convref.errors import ConvrefError, counted, verb
+from convref.errors import ConvrefError, counted, shown, verb
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,27 @@ def test_a_verb_keeps_other_errors_results_and_its_name() -> None:
 )
 def test_counted(values: tuple[int, ...], text: str) -> None:
     assert counted(values) == text
+
+
+def test_shown_is_one_short_line_whatever_the_value() -> None:
+    deep: list[object] = []
+    for _ in range(10_000):
+        deep = [deep]
+    assert shown("same") == "'same'"
+    assert shown(np.zeros((2, 2))) == "array([[0., 0.], [0., 0.]])"
+    assert shown("a" * 300) == f"'{'a' * 59}... {'a' * 19}'"
+    assert (shown(deep), shown(10**5000)) == ("<list>", "<int>")
+    assert shown(np.dtype("f4"), str) == "float32"
+
+
+def test_memory_that_is_not_free_is_an_error_of_the_package() -> None:
+    @verb
+    def fill() -> None:
+        raise MemoryError("Unable to allocate 16.0 GiB")
+
+    message = (
+        "fill: the memory that is free does not suffice (Unable to allocate 16.0 GiB); "
+        "use smaller sizes, or split the batch"
+    )
+    with refused(convref.TooLargeError, message):
+        fill()

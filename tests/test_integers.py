@@ -1,5 +1,6 @@
 """Integers as users write them, and what is not one."""
 
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from messages import refused
 
 from convref import Geometry, WordError, conv, conv_input_grad, conv_weight_grad
-from convref.integers import integer, is_sequence, kernel_sizes, per_axis
+from convref.integers import divisors, flag, integer, is_sequence, kernel_sizes, per_axis
 
 IMAGE, FILTER = np.ones((1, 6, 6)), np.ones((1, 1, 2, 2))
 
@@ -97,3 +98,56 @@ def test_input_sizes() -> None:
         conv_input_grad(IMAGE, FILTER, (7,))
     with pytest.raises(WordError, match="has 3 entries, and there are 2 spatial axes"):
         Geometry.of((4, 4), (1, 1), stride=(1, 1, 1))
+
+
+class Stubborn:
+    """Is asked for an integer or a list, and raises something of its own."""
+
+    def __index__(self) -> int:
+        raise RuntimeError("no")
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("no")
+
+    def __repr__(self) -> str:
+        return "Stubborn()"
+
+
+def test_what_raises_when_it_is_asked() -> None:
+    with refused(WordError, "`n` (=Stubborn()) must be made of integers; such as n=1"):
+        integer("n", Stubborn())
+    with refused(
+        WordError, "`n` (=Stubborn()) does not list 1000 entries or fewer; give a tuple of them"
+    ):
+        per_axis("n", Stubborn(), 2, 1)
+
+
+def test_numbers_that_can_not_be_told() -> None:
+    assert integer("n", -(2**1400) + 1) < 0
+    with refused(WordError, "`n` is a number of 16610 bits; use 1400 at most"):
+        integer("n", 10**5000)
+
+
+def test_lists_that_go_on() -> None:
+    with pytest.raises(WordError, match=r"^`n` .* does not list 1000 entries or fewer"):
+        per_axis("n", count(), 2, 1)
+    with pytest.raises(WordError, match=r"^`n` .* does not list 1000 entries or fewer"):
+        per_axis("n", np.broadcast_to(1, 2**50), 2, 1)
+
+
+@pytest.mark.parametrize("value", [{2, 1}, {"a": 1}])
+def test_sets_have_no_order(value: Any) -> None:
+    with refused(WordError, f"`n` (={value!r}) must be made of integers; such as n=1"):
+        per_axis("n", value, 2, 1)
+
+
+def test_flags() -> None:
+    assert flag("f", np.True_) is True
+    for value in (1, "yes", None, np.ones(3)):
+        with pytest.raises(WordError, match=r"^`f` \(=.*\) must be True or False; write f=True$"):
+            flag("f", value)
+
+
+@pytest.mark.parametrize(("number", "found"), [(12, (1, 2, 3, 4, 6, 12)), (1, (1,)), (2**60, (1,))])
+def test_divisors(number: int, found: tuple[int, ...]) -> None:
+    assert divisors(number) == found

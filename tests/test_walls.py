@@ -206,6 +206,12 @@ def test_packages_stay_in_their_homes() -> None:
     assert not strangers
 
 
+def test_nothing_speaks_to_a_network() -> None:
+    """Neither when it is imported nor later; Dask's cluster is the user's own."""
+    network = {"asyncio", "ftplib", "http", "requests", "socket", "socketserver", "ssl", "urllib"}
+    assert not {found for found in imports() if found.package in network}
+
+
 def test_import_is_light() -> None:
     """Nothing but NumPy, and no back end that is not asked for."""
     script = (

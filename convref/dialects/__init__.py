@@ -51,7 +51,7 @@ def made_of(config: Mapping[str, Any], source: str) -> Layer:
     """The layer that a configuration describes; raise FileError where it describes none."""
     module = dialect("from", source)
     example = '{"class_name": "Conv2d", "config": {"in_channels": 3, ...}}'
-    if not isinstance(config, Mapping) or {*config} < {"class_name", "config"}:
+    if not isinstance(config, Mapping) or not {"class_name", "config"} <= {*config}:
         raise FileError("a configuration has a `class_name` and a `config`", f"such as {example}")
     name, words = config["class_name"], config["config"]
     kind = getattr(module, name, None) if isinstance(name, str) else None

@@ -25,7 +25,7 @@ from convref.errors import WordError, shown, verb
 from convref.explain.setting import Setting, setting
 from convref.explain.tables import Term, as_html, as_text
 from convref.geometry import Geometry
-from convref.integers import integer, is_sequence
+from convref.integers import flag, integer, is_sequence
 from convref.spec import Axes, ConvSpec, Words
 
 Array = NDArray[Any]
@@ -91,6 +91,7 @@ def step(
     >>> [int(one.total) for one in step([[1, 2, 3]], [[[10, 1]]])]
     [12, 23]
     """
+    transposed = flag("transposed", transposed)
     x, w, b = as_array("x", x), as_array("w", w), optional_array("bias", bias)
     spec = ConvSpec.of(rank_of("w", w.shape), **words)
     dtype = promoted(x=x, w=w)

@@ -76,8 +76,8 @@ class Residual(Layer):
     @verb
     def __init__(self, body: Layer, shortcut: Layer | None = None, name: str | None = None) -> None:
         super().__init__(name)
-        for word, layer in (("body", body), ("shortcut", shortcut)):
-            if not isinstance(layer, Layer | None):
+        for word, layer in (("body", body), ("shortcut", body if shortcut is None else shortcut)):
+            if not isinstance(layer, Layer):
                 raise WordError(
                     f"`{word}` (a {type(layer).__name__}) is not a layer",
                     "pass one, such as Sequential(...)",

@@ -93,7 +93,8 @@ class PerChannel(Weighted):
 
     def make_for(self, channels: int) -> None:
         """Make the parameters for this number of input channels."""
-        self.spec = replace(self.spec, groups=channel_count("in_channels", channels))
+        channels = channel_count("in_channels", channels)
+        self.spec = replace(self.spec, groups=channels)
         self.make_parameters(channels * self.multiplier)
         self.built = True
 

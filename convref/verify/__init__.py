@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convref.dtypes import accumulator, as_array, named_dtype, promoted, wide
 from convref.errors import WordError, shown, verb
+from convref.memory import check_fits
 from convref.spec import Words
 from convref.verify.bounds import FLOAT8, FORMATS
 from convref.verify.problem import Problem
@@ -65,11 +66,18 @@ def question(
 ) -> tuple[Problem, NDArray[Any], str, str]:
     """What `report_on` takes, of what `verify` takes."""
     given = as_array("output", output)
-    x, w = readable(as_array("x", x)), readable(as_array("w", w))
-    bias = None if bias is None else readable(as_array("bias", bias))
+    x, w = fitting("x", x), fitting("w", w)
+    bias = None if bias is None else fitting("bias", bias)
     summed = sums_in(promoted(x=x, w=w), accumulate)
     problem = Problem(kind, given.shape, x, w, bias, words)
     return problem, readable(given), given.dtype.name, summed
+
+
+def fitting(name: str, value: ArrayLike) -> NDArray[Any]:
+    """An operand that the machine can hold in the format that it is judged in."""
+    array = as_array(name, value)
+    check_fits(16 * array.size, f"`{name}` in higher precision")
+    return readable(array)
 
 
 def report_on(problem: Problem, output: NDArray[Any], dtype: str, accumulate: str) -> Report:
@@ -94,6 +102,8 @@ def report_on(problem: Problem, output: NDArray[Any], dtype: str, accumulate: st
     with np.errstate(all="ignore"):
         if output.shape != true.value.shape:
             shapes = f"the output has the shape {output.shape}; these words give {true.value.shape}"
+            if output.ndim <= problem.spec.rank:  # too few axes for any mistake to have made it
+                return diagnosed(report, (("shape", shapes),))
             return diagnosed(
                 report, (("shape", shapes), *mistaken(problem, output, true.value, fits, coarse))
             )

@@ -105,7 +105,7 @@ def judge(output: Array, true: Reference, dtype: str, accumulate: str) -> tuple[
             statistics = statistics_of(output, true.value, used, error, bound)
             exact = correctly_rounded(output, true, dtype)
     else:
-        used = ulps = np.full(max(1, output.size), np.inf).reshape(output.shape or 1)
+        used = ulps = np.full(output.shape if output.size and output.shape else 1, np.inf)
         exact, statistics = False, Statistics(np.inf, 0.0, 0.0, np.inf, np.inf)
     wrong = ~(used <= 1)
     report = Report(

@@ -213,7 +213,7 @@ class GeneralConv(Brainpy, layers.Conv):
         self.in_channels = channel_count("in_channels", in_channels)
         out_channels = channel_count("out_channels", out_channels)
         self.groups = channel_count("groups", groups)
-        if in_channels % self.groups or out_channels % self.groups:
+        if self.in_channels % self.groups or out_channels % self.groups:
             raise AssertedError(
                 f"`groups` (={groups}) must divide `in_channels` (={in_channels}) and "
                 f"`out_channels` (={out_channels})",

@@ -52,6 +52,7 @@ from convref.dialects.jax.words import (
 )
 from convref.dtypes import as_array, promoted
 from convref.errors import verb
+from convref.memory import check_fits
 
 __all__ = [
     "ConvDimensionNumbers",
@@ -279,8 +280,13 @@ def conv_general_dilated_patches(
     """
     lhs = as_array("lhs", lhs)
     taps = entries("filter_shape", filter_shape)
+    if min(taps, default=1) < 1:
+        raise LaxError(
+            f"`filter_shape` (={taps}) must be at least 1 on every axis", "use 1 or more"
+        )
     numbers = conv_dimension_numbers(lhs.shape, (1, 1, *taps), dimension_numbers)
     channels = lhs.shape[numbers.lhs_spec[1]]
+    check_fits(channels * prod(taps) ** 2 * lhs.itemsize, "the weights, one tap each,")
     one_tap_each = np.tile(np.eye(prod(taps), dtype=lhs.dtype), (channels, 1))
     rhs = one_tap_each.reshape(channels * prod(taps), 1, *taps)
     return conv_general_dilated(

@@ -89,7 +89,7 @@ class AnyConvLSTM(KerasWeighted, layers.ConvLSTM):
         refuse_both(**words)
         settings: dict[str, Any] = {**self.settings_of("recurrent_activation")}
         filters = channel_count("filters", filters)
-        if unit_forget_bias:
+        if flag("unit_forget_bias", unit_forget_bias):
             given = settings["bias_initialiser"]
             settings["bias_initialiser"] = with_forget_gate(given, filters)
         super().__init__(
@@ -104,7 +104,7 @@ class AnyConvLSTM(KerasWeighted, layers.ConvLSTM):
             stateful=flag("stateful", stateful),
             dropout=fraction("dropout", dropout),
             recurrent_dropout=fraction("recurrent_dropout", recurrent_dropout),
-            unit_forget_bias=flag("unit_forget_bias", unit_forget_bias),
+            unit_forget_bias=unit_forget_bias,
             **settings | {"rng": generator(seed)},
         )
         self.return_state = flag("return_state", return_state)

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from convref import initialisers
 from convref.dialects.keras.layouts import Layout
 from convref.dialects.keras.settings import named
-from convref.dialects.keras.words import Session, Shape
+from convref.dialects.keras.words import Session, Shape, seeded
 from convref.dtypes import as_array
 from convref.errors import ShapeError
 from convref.initialisers import Fans, Initialiser
-from convref.integers import integer
 
 Array = NDArray[Any]
 Draw = Callable[[Shape], Array]
@@ -36,7 +35,7 @@ def fans(shape: Shape, input_axes: Any = None, output_axes: Any = None) -> Fans:
 
 def generator(seed: Any) -> np.random.Generator:
     """Of a seed, which always gives the same numbers, or the one that is set for all layers."""
-    return Session.rng if seed is None else np.random.default_rng(integer("seed", seed))
+    return Session.rng if seed is None else seeded(seed)
 
 
 def drawn(initialiser: Initialiser, seed: Any = None) -> Draw:

@@ -73,7 +73,15 @@ def set_random_seed(seed: int) -> None:
     >>> bool(np.all(first() == first()))
     True
     """
-    Session.rng = np.random.default_rng(integer("seed", seed))
+    Session.rng = seeded(seed)
+
+
+def seeded(seed: int) -> np.random.Generator:
+    """A generator that gives the same numbers each time; raise WordError."""
+    number = integer("seed", seed)
+    if number < 0:
+        raise WordError(f"`seed` (={shown(seed)}) must be at least 0", "use 0 or more")
+    return np.random.default_rng(number)
 
 
 def clear_session() -> None:

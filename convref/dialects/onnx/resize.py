@@ -16,6 +16,7 @@ from convref.dialects.onnx.attributes import Ints, axes_of, choice, flag, listed
 from convref.dtypes import accumulator, as_array, divisible
 from convref.errors import ShapeError, WordError
 from convref.integers import real
+from convref.layer import cast_to
 from convref.layers.upsample import Table, apply
 from convref.memory import check_fits
 
@@ -214,7 +215,7 @@ def stretched(
     given = {
         name: value
         for name, value in (("scales", scales), ("sizes", sizes))
-        if value is not None and np.size(value)  # an empty list stands for one left out
+        if value is not None and as_array(name, value).size  # an empty list stands for one left out
     }
     if len(given) != 1:
         raise WordError(
@@ -253,7 +254,7 @@ def stretched(
 
 def regions_of(roi: ArrayLike | None, count: int) -> list[tuple[Fraction, Fraction]]:
     """Start and end along each axis, as parts of the input; of all of it where there is no roi."""
-    if roi is None or not np.size(roi):
+    if roi is None or not as_array("roi", roi).size:
         return [WHOLE] * count
     entries = [Fraction(float(entry)) for entry in floats("roi", roi, 2 * count)]
     return list(zip(entries[:count], entries[count:], strict=True))
@@ -261,7 +262,7 @@ def regions_of(roi: ArrayLike | None, count: int) -> list[tuple[Fraction, Fracti
 
 def floats(name: str, value: ArrayLike, count: int) -> NDArray[np.float32]:
     """An input of so many finite numbers, as float32; raise WordError."""
-    array = np.atleast_1d(as_array(name, value)).astype(np.float32)
+    array = cast_to(np.dtype(np.float32), name, np.atleast_1d(as_array(name, value)))
     check_count(name, array.size, count)
     if not np.isfinite(array).all():
         raise WordError(f"`{name}` (={array}) must be finite", "use numbers")
