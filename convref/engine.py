@@ -170,8 +170,7 @@ def shape_of(lead: Shape, channels: int, size: Shape, spec: ConvSpec) -> Shape:
 def check_canvas(lead: Shape, channels: int, geometry: Geometry, total: np.dtype[Any]) -> None:
     """Check that the machine can hold the input as the back ends pad it."""
     shape = (*lead, channels, *geometry.canvas_size)
-    of_one = prod(size or 1 for size in shape)  # an empty batch has samples of some size, too
-    check_fits(of_one * total.itemsize, f"the padded input, of shape {shape},")
+    check_fits(largest(shape) * total.itemsize, f"the padded input, of shape {shape},")
 
 
 def contiguous(array: Array, total: np.dtype[Any]) -> Array:
@@ -214,10 +213,15 @@ def allocate(
 def fresh(shape: Shape, dtype: np.dtype[Any], out: Array | None, *inputs: Array | None) -> Array:
     """``out``, if it can serve, or a fresh array."""
     if out is None:
-        check_fits(prod(shape) * dtype.itemsize, f"the output, of shape {shape},")
+        check_fits(largest(shape) * dtype.itemsize, f"the output, of shape {shape},")
         return np.empty(shape, dtype)
     check_out(out, shape, dtype, *inputs)
     return out
+
+
+def largest(shape: Shape) -> int:
+    """How many elements there are, or would be: an empty batch has samples of some size, too."""
+    return prod(size or 1 for size in shape)
 
 
 def workspace(result: Array, total: np.dtype[Any]) -> Array:

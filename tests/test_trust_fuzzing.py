@@ -47,6 +47,8 @@ SECONDS = 60
 """Of the processor, that no call takes, compiling included."""
 SMALL_MACHINE = 2**26
 """Bytes that the machine is said to have: what needs more is refused."""
+LONGEST = 10_000
+"""Characters of a message, which begins with the name that a layer was given."""
 GROWTH = 2**30
 """Bytes by which the process may grow meanwhile."""
 
@@ -96,7 +98,7 @@ def attempt(call: Call, told: Counter[str]) -> Any:
         text = f"{call}: {type(error).__name__}: {error}, {position(error)}"
         raise AssertionError(text) from error
     if refusal is not None:
-        assert 0 < len(refusal) < 3000, call
+        assert 0 < len(refusal) < LONGEST, call
         told["refused"] += 1
         return None
     told["answered"] += 1

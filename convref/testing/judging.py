@@ -78,9 +78,10 @@ def judged(
     true = problem.reference()
     if judge(output, true, EXACT, EXACT)[0].ok:
         return judge(output, true, dtype, accumulate)[0]
-    practice = report_on(problem, output, dtype, accumulate)
+    # Sums are exact, whatever their format.
+    practice = report_on(problem, output, dtype, EXACT)
     if practice.verdict == "explained":
-        return practice
+        return replace(practice, accumulate=accumulate)
     strict = report_on(problem, output, EXACT, EXACT)
     return replace(strict, dtype=dtype, accumulate=accumulate)
 
@@ -108,8 +109,9 @@ def is_right(
     for _, other in practices.rounded_inputs(problem):
         if judge(output, other.reference(), dtype, accumulate)[0].ok:
             return judged(problem, output, dtype, accumulate, exact).ok
-    stored = practices.as_stored(problem, output, true, dtype, accumulate)
-    if stored or practices.of_errors(problem, output, true, dtype, accumulate):
+    summed = EXACT if exact else accumulate
+    stored = practices.as_stored(problem, output, true, dtype, summed)
+    if stored or practices.of_errors(problem, output, true, dtype, summed):
         return judged(problem, output, dtype, accumulate, exact).ok
     return False
 

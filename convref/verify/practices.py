@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref.engine import sizes
-from convref.verify.bounds import FORMATS, Real, is_narrower, storing_bound, summing_bound
+from convref.verify.bounds import FORMATS, Real, is_narrower, storing_bound, summing_bound, ulp
 from convref.verify.problem import Problem
 from convref.verify.reference import Reference
 from convref.verify.report import errors
@@ -107,14 +107,18 @@ def as_stored(
 def stored_truncated(
     output: Array, true: Reference, dtype: str, accumulate: str
 ) -> Practice | None:
-    """Sums whose last bits are cut off, and not rounded: towards zero, by less than ``2*u*|s|``."""
+    """Sums whose last bits are cut off, and not rounded.
+
+    Of a sum s, off by at most e, no less is left than of ``|s| - e``.
+    """
     if true.value.dtype.kind != "f":
         return None
-    bound, form = summing_bound(true.magnitude, true.terms, accumulate), FORMATS[dtype]
-    most = true.size + bound
-    cut = np.maximum(2 * form.unit_roundoff * most, form.smallest)
-    off = np.abs(output - true.value).astype(np.float64)
-    fits = (off <= bound + cut) & (np.abs(output) <= most)
+    bound = summing_bound(true.magnitude, true.terms, accumulate)
+    least = np.maximum(true.size - bound, 0)
+    step = ulp(least, dtype)
+    size = np.abs(output)
+    fits = (np.floor(least / step) * step <= size) & (size <= true.size + bound)
+    fits &= (output * true.value > 0) | (size <= bound) | (size == 0)
     text = f"the sums are cut off to be stored as {dtype}, and not rounded"
     return Practice("stored-truncated", text) if fits.all() else None
 
