@@ -37,6 +37,8 @@ NOISE = 2
 PEAK, PEAK_OF_TILES = 3, 4.5
 """How far the largest error may stand out from the root mean square of the others, in times as far
 as the largest of so many normal numbers does; tiles are less alike than elements."""
+FAR = 4
+"""How many times as large as expected one sum of few may be off."""
 SPREAD = 0.1
 """Of that, the least that half of the errors reach."""
 FEWEST = 8
@@ -151,7 +153,7 @@ def sums_as_stored(problem: Problem, error: Real, true: Reference, dtype: str) -
         return None
     expected = walk(problem, true, FORMATS[dtype].unit_roundoff)
     practice = Practice(f"{dtype}-sums", f"the numbers of dy are summed in {dtype}")
-    return practice if (error <= NOISE * expected).all() else None
+    return practice if (error <= FAR * expected).all() else None
 
 
 class Noise(NamedTuple):
