@@ -105,8 +105,13 @@ class Crew:
 
     def hire(self, wanted: int) -> None:
         """As many helpers as wanted, or as the system allows, for as long as the process lives."""
-        # Compiled here, for a helper must not hold the compiler's lock when the process forks.
-        watch(np.zeros_like(self.board), 0)
+        # Compiled here, on a board of nobody's: a helper must not hold the compiler's lock when the
+        # process forks, and an interrupt in the compiler, with work posted, can end the process.
+        board, nothing = np.zeros_like(self.board), (0,) * 5
+        watch(board, 0)
+        post(board, 1, *nothing, 0, 0, 0)
+        lead(board, 1, *nothing, 0)
+        rung(board, 0)
         self.caller = processor()
         with suppress(RuntimeError):  # no more threads: the caller does what they would have
             while self.helpers < wanted:
