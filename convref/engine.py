@@ -105,6 +105,23 @@ def weight_grad(
     """``dw (K, C/G, *kernel)`` of ``x (..., C, *input)`` and ``dy (..., K, *output)``."""
     dtype = promoted(x=x, dy=dy)
     total = accumulator(dtype, options.accumulate)
+    lead, geometry, shape = both_sides(x, dy, kernel_size, spec)
+    result = fresh(shape, dtype, options.out, x, dy)
+    check_canvas(lead, shape[1] * spec.groups, geometry, total)
+    target = workspace(result, total)
+    with using_threads(options.threads), np.errstate(all="ignore"):
+        x, y = fold(contiguous(x, total), spec), fold(contiguous(dy, total), spec)
+        w = fold_w(target, spec, total)
+        run = kernels(options.backend, total, dtype, x=x, dy=y)
+        run, _ = rounding(run, options.form, dtype, None)
+        run.weight_grad(x, w, y, geometry)
+        return restore(target, result)
+
+
+def both_sides(
+    x: Array, dy: Array, kernel_size: Shape, spec: ConvSpec
+) -> tuple[Shape, Geometry, Shape]:
+    """Batch axes, geometry and shape of dw, of x and dy; raise ShapeError where they don't fit."""
     lead, channels, size = sizes("x", x.shape, spec)
     grad_lead, filters, grad_size = sizes("dy", dy.shape, spec)
     if lead != grad_lead:
@@ -116,17 +133,7 @@ def weight_grad(
     divide("dy", dy, "output", filters, spec)
     geometry = bind(spec, size, kernel_size)
     check_output("dy", dy, (filters, *grad_size), filters, geometry)
-    shape = (filters, channels // spec.groups, *kernel_size)
-    result = fresh(shape, dtype, options.out, x, dy)
-    check_canvas(lead, channels, geometry, total)
-    target = workspace(result, total)
-    with using_threads(options.threads), np.errstate(all="ignore"):
-        x, y = fold(contiguous(x, total), spec), fold(contiguous(dy, total), spec)
-        w = fold_w(target, spec, total)
-        run = kernels(options.backend, total, dtype, x=x, dy=y)
-        run, _ = rounding(run, options.form, dtype, None)
-        run.weight_grad(x, w, y, geometry)
-        return restore(target, result)
+    return lead, geometry, (filters, channels // spec.groups, *kernel_size)
 
 
 def bias_grad(dy: Array, spec: ConvSpec, options: Options) -> Array:

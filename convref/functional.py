@@ -134,9 +134,7 @@ def conv_transpose(
     )
     _, channels, size = engine.sizes("x", x.shape, spec)
     check_transposed_channels(channels, x, w)
-    smallest = transposed_size(spec, size, w.shape[2:])
-    chosen = chosen_size(smallest, output_padding, output_size, spec, stride)
-    check_transposed_size(chosen, smallest, size, spec)
+    chosen = grown_size(size, w.shape[2:], output_padding, output_size, spec, stride)
     return engine.input_grad(
         x,
         w,
@@ -146,6 +144,24 @@ def conv_transpose(
         Options(accumulate, out, backend, threads),
         name="x",
     )
+
+
+def grown_size(
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    output_padding: Axes,
+    output_size: Axes | None,
+    spec: ConvSpec,
+    stride: Axes,
+) -> tuple[int, ...]:
+    """The output sizes of a transposed convolution of inputs of these sizes, checked.
+
+    ``stride`` is what the user wrote, for the message.
+    """
+    smallest = transposed_size(spec, size, kernel)
+    chosen = chosen_size(smallest, output_padding, output_size, spec, stride)
+    check_transposed_size(chosen, smallest, size, spec)
+    return chosen
 
 
 def chosen_size(

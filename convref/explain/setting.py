@@ -5,9 +5,8 @@ from math import prod
 from operator import sub
 from typing import Any, Unpack
 
-from convref.checks import check_transposed_size
 from convref.errors import ShapeError, WordError, shown, verb
-from convref.functional import chosen_size
+from convref.functional import grown_size
 from convref.geometry import Geometry, bind, transposed_size
 from convref.integers import integer, is_sequence, members, per_axis
 from convref.spec import Axes, ConvSpec, Words
@@ -110,10 +109,7 @@ def setting(
     _check_channels("out_channels", out_channels, spec.groups)
     if transposed:
         _check_transposed(spec)
-        smallest = transposed_size(spec, size, kernel)
-        asked = size
-        size = chosen_size(smallest, output_padding, None, spec, words.get("stride", 1))
-        check_transposed_size(size, smallest, asked, spec)
+        size = grown_size(size, kernel, output_padding, None, spec, words.get("stride", 1))
     elif any(per_axis("output_padding", output_padding, rank, minimum=0)):
         raise WordError(
             f"`output_padding` (={shown(output_padding)}) is of transposed convolutions",

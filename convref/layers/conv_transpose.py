@@ -11,10 +11,10 @@ from typing import Any, ClassVar, TypedDict, Unpack
 from numpy.typing import NDArray
 
 from convref import engine
-from convref.checks import check_transposed_channels, check_transposed_size
+from convref.checks import check_transposed_channels
 from convref.errors import verb
-from convref.functional import chosen_size
-from convref.geometry import bind, spread, transposed_size
+from convref.functional import chosen_size, grown_size
+from convref.geometry import bind, spread
 from convref.padding import Padding
 from convref.spec import Axes, ConvSpec
 from convref.summary import Field, Shape
@@ -132,10 +132,8 @@ class ConvTranspose(Weighted):
 
     def grown(self, size: Shape) -> Shape:
         """The spatial sizes of the output for those of an input."""
-        smallest = transposed_size(self.spec, size, self.kernel_size)
-        chosen = self.chosen(smallest)
-        check_transposed_size(chosen, smallest, size, self.spec)
-        return chosen
+        spec, chosen = self.spec, (self.output_padding, self.output_size)
+        return grown_size(size, self.kernel_size, *chosen, spec, spec.stride)
 
     def chosen(self, smallest: Shape) -> Shape:
         """The output sizes that the words choose, where these are the smallest."""

@@ -7,11 +7,10 @@ import dask.array as da
 from numpy.typing import ArrayLike, DTypeLike
 
 from convref import engine
-from convref.checks import check_transposed_channels, check_transposed_size, rank_of
+from convref.checks import check_transposed_channels, rank_of
 from convref.engine import Options
 from convref.errors import verb
-from convref.functional import chosen_size
-from convref.geometry import transposed_size
+from convref.functional import grown_size
 from convref.integers import kernel_sizes, per_axis
 from convref.padding import Padding
 from convref.scale.graph import as_dask, check_array
@@ -95,9 +94,7 @@ def conv_transpose(
     )
     _, channels, size = engine.sizes("x", x.shape, spec)
     check_transposed_channels(channels, x, weights)
-    smallest = transposed_size(spec, size, weights.shape[2:])
-    chosen = chosen_size(smallest, output_padding, output_size, spec, stride)
-    check_transposed_size(chosen, smallest, size, spec)
+    chosen = grown_size(size, weights.shape[2:], output_padding, output_size, spec, stride)
     options = Options(accumulate, None, backend, threads)
     return input_grad(x, weights, added, chosen, spec, options, chunks, name="x")
 

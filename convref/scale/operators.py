@@ -16,10 +16,10 @@ from dask._task_spec import Task, TaskRef
 
 from convref import engine
 from convref.backends import backend_name, kernels
-from convref.checks import check_bias, check_channels, check_groups, check_output, divide
+from convref.checks import check_bias, check_channels, check_groups, check_output
 from convref.dtypes import accumulator, promoted
 from convref.engine import Array, Options, Shape
-from convref.errors import ShapeError, WordError
+from convref.errors import WordError
 from convref.geometry import Axis, Geometry, bind
 from convref.intervals import frame, reached
 from convref.scale.blockwise import Part, by_blocks, by_group, sources
@@ -160,27 +160,15 @@ def weight_grad(
     """``dw (K, C/G, *kernel)`` of ``x (..., C, *input)`` and ``dy (..., K, *output)``."""
     dtype = promoted(x=x, dy=dy)
     options, total = settled(options, dtype)
-    lead, channels, size = engine.sizes("x", x.shape, spec)
-    grad_lead, filters, grad_size = engine.sizes("dy", dy.shape, spec)
-    if lead != grad_lead:
-        raise ShapeError(
-            f"`x` (shape {x.shape}) and `dy` (shape {dy.shape}) differ in their batch axes",
-            "pass the `dy` of the output that this `x` gives",
-        )
-    divide("x", x, "input", channels, spec)
-    divide("dy", dy, "output", filters, spec)
-    geometry = bind(spec, size, kernel_size)
-    check_output("dy", dy, (filters, *grad_size), filters, geometry)
+    _, geometry, shape = engine.both_sides(x, dy, kernel_size, spec)
+    filters, inside = shape[:2]
     lead_chunks, filter_chunks, size_chunks = sorted_out(dy.chunks, spec)
-    shape = (filters, channels // spec.groups, *kernel_size)
     whole = (filter_chunks, *((length,) for length in shape[1:]))
     w_chunks = asked(chunks, shape, dtype, whole)
     x, dy = converted(x, total), converted(dy, total)
     if spec.padding_mode != "zeros":
         x, spec = on_canvas(x, geometry, spec), unpadded(geometry, spec)
         geometry = bind(spec, sorted_out(x.shape, spec)[2], kernel_size)
-
-    inside = shape[1]
     parts = [
         Part(span, groups, (begin * inside, (begin + groups) * inside))
         for span, begin, groups in by_group(w_chunks[0], filters // spec.groups)

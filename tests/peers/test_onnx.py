@@ -4,12 +4,9 @@ Inputs are integers, so that sums are exact in float32 whatever their order; whe
 arithmetic rounds, it is compared within a few units in the last place.
 """
 
-import warnings
 from collections import Counter
-from functools import cache
 from inspect import signature
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +20,8 @@ from convref.dialects import onnx as dialect
 REASON = "needs the extra `peers`"
 onnx = pytest.importorskip("onnx", reason=REASON)
 runtime = pytest.importorskip("onnxruntime", reason=REASON)
+
+from shipped_nodes import as_array, shipped  # noqa: E402
 
 Array = Any
 Attributes = dict[str, Any]
@@ -45,42 +44,7 @@ FEWEST = {
 """How many tests of each operator onnx 1.23 ships, at least; data files of other exporters too."""
 
 
-@cache
-def shipped() -> dict[str, tuple[Any, list[Any], float, float]]:
-    """Model, data sets and tolerances of each test of one operator alone, by name."""
-    from onnx.backend.test.loader import load_model_tests
-
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # making the tests of Cast overflows, and others divide by 0
-        nodes = load_model_tests(kind="node")
-    found = {case.name: (case.model, case.data_sets, case.rtol, case.atol) for case in nodes}
-    for kind in ("pytorch-converted", "pytorch-operator", "simple"):
-        for case in load_model_tests(kind=kind):
-            folder = Path(case.model_dir)
-            model = onnx.load(folder / "model.onnx")
-            sets = [read(folder) for folder in sorted(folder.glob("test_data_set_*"))]
-            found[f"{kind}/{case.name}"] = (model, sets, case.rtol, case.atol)
-    return {
-        name: case
-        for name, case in sorted(found.items())
-        if len(case[0].graph.node) == 1 and case[0].graph.node[0].op_type in dialect.__all__
-    }
-
-
-def read(folder: Path) -> tuple[list[Any], list[Any]]:
-    """The inputs and outputs of a data set."""
-
-    def tensors(prefix: str) -> list[Any]:
-        count = len(list(folder.glob(f"{prefix}_*.pb")))
-        return [onnx.load_tensor(folder / f"{prefix}_{number}.pb") for number in range(count)]
-
-    return tensors("input"), tensors("output")
-
-
-def as_array(tensor: Any) -> Array:
-    return onnx.numpy_helper.to_array(tensor) if isinstance(tensor, onnx.TensorProto) else tensor
+SHIPPED = shipped(dialect.__all__)
 
 
 def call(operator: str, *inputs: Any, **attributes: Any) -> tuple[Array, ...]:
@@ -89,14 +53,14 @@ def call(operator: str, *inputs: Any, **attributes: Any) -> tuple[Array, ...]:
 
 
 def test_operators_all_have_node_tests() -> None:
-    counts = Counter(model.graph.node[0].op_type for model, *_ in shipped().values())
+    counts = Counter(model.graph.node[0].op_type for model, *_ in SHIPPED.values())
     assert set(counts) == set(dialect.__all__)
     assert {name: count for name, count in counts.items() if count < FEWEST[name]} == {}
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", SHIPPED)
 def test_node(name: str) -> None:
-    model, data_sets, rtol, atol = shipped()[name]
+    model, data_sets, rtol, atol = SHIPPED[name]
     (node,) = model.graph.node
     attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
     held = {tensor.name: as_array(tensor) for tensor in model.graph.initializer}

@@ -5,8 +5,6 @@ import os
 import struct
 import subprocess
 import sys
-import warnings
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ runtime = pytest.importorskip("onnxruntime", reason=REASON)
 pytest.importorskip("onnx.inliner", reason=REASON)
 
 from onnx.helper import make_node as node  # noqa: E402
+from shipped_nodes import as_array, shipped  # noqa: E402
 
 Array = Any
 FLOAT = onnx.TensorProto.FLOAT
@@ -908,51 +907,19 @@ def test_a_model_is_not_broken_by_what_bytes_are_changed(saved: Any) -> None:
 # Models that ship with onnx
 
 
-@cache
-def shipped() -> dict[str, tuple[Any, list[Any]]]:
-    """Model and data sets of each test of the operators that are judged, by name."""
-    from onnx.backend.test.loader import load_model_tests
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # making the tests of other operators overflows
-        found = {case.name: (case.model, case.data_sets) for case in load_model_tests(kind="node")}
-    for kind in ("pytorch-converted", "pytorch-operator", "simple"):
-        for case in load_model_tests(kind=kind):
-            folder = Path(case.model_dir)
-            sets = [read(one) for one in sorted(folder.glob("test_data_set_*"))]
-            found[f"{kind}/{case.name}"] = (onnx.load(folder / "model.onnx"), sets)
-    operators = {"Conv", "ConvTranspose", "ConvInteger", "QLinearConv"}
-    return {
-        name: case
-        for name, case in sorted(found.items())
-        if len(case[0].graph.node) == 1 and case[0].graph.node[0].op_type in operators
-    }
-
-
-def read(folder: Path) -> tuple[list[Any], list[Any]]:
-    """The inputs and outputs of a data set."""
-
-    def tensors(prefix: str) -> list[Any]:
-        count = len(list(folder.glob(f"{prefix}_*.pb")))
-        return [onnx.load_tensor(folder / f"{prefix}_{number}.pb") for number in range(count)]
-
-    return tensors("input"), tensors("output")
-
-
-def as_array(tensor: Any) -> Array:
-    return onnx.numpy_helper.to_array(tensor) if isinstance(tensor, onnx.TensorProto) else tensor
+SHIPPED = shipped({"Conv", "ConvTranspose", "ConvInteger", "QLinearConv"})
 
 
 def test_enough_is_shipped() -> None:
-    counts = [model.graph.node[0].op_type for model, _ in shipped().values()]
+    counts = [model.graph.node[0].op_type for model, *_ in SHIPPED.values()]
     fewest = {"Conv": 33, "ConvTranspose": 14, "ConvInteger": 2, "QLinearConv": 1}
     assert {name: counts.count(name) for name in fewest if counts.count(name) < fewest[name]} == {}
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", SHIPPED)
 def test_stored_outputs_are_legitimate(name: str, tmp_path: Path) -> None:
     """What the authors of ONNX, and PyTorch, computed; and what ONNX Runtime does."""
-    found, sets = shipped()[name]
+    found, sets, *_ = SHIPPED[name]
     path = tmp_path / "model.onnx"
     path.write_bytes(found.SerializeToString())
     held = {tensor.name for tensor in found.graph.initializer}

@@ -9,6 +9,7 @@ for depthwise layers with channels last, has groups. Each kernel takes a range o
 Compiled kernels are kept on disk (`kept`), for as long as no file of this folder changes.
 """
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -87,6 +88,7 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         geometry.take_back(canvas, x)
 
 
+@lru_cache(maxsize=256)
 def is_scattered(geometry: Geometry) -> bool:
     """Whether the input gradient is taken by its definition at once.
 
