@@ -6,7 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import onnx
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="needs the extra `peers`")
 
 KINDS = ("pytorch-converted", "pytorch-operator", "simple")
 """Beside the tests of nodes."""
