@@ -48,7 +48,7 @@ class Stored(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """The input positions of one phase, and what they see of the placed dy."""
+    """The results of one phase (of the input's gradient, input positions), and what they see."""
 
     taps: Offsets
     """(t,) numbers of the kernel taps that this phase meets."""
@@ -60,14 +60,14 @@ class Phase(NamedTuple):
     """(i,) the positions."""
 
 
-class Transposed(NamedTuple):
-    """The gradient of the input as convolutions of a placed dy."""
+class Seen(NamedTuple):
+    """A placed operand as convolutions of it, one for each phase of the results."""
 
     placement: Placement | None
     cells: int
     phases: tuple[Phase, ...]
     covers: bool
-    """Whether the phases hold every input position; others, which no tap sees, are left out."""
+    """Whether the phases hold every result; others, which no tap sees, are left out."""
 
 
 @lru_cache(maxsize=128)
@@ -94,7 +94,7 @@ def stored(geometry: Geometry, by_phase: bool) -> Stored:
 
 
 @lru_cache(maxsize=128)
-def transposed(geometry: Geometry) -> Transposed:
+def transposed(geometry: Geometry) -> Seen:
     """The phases of the input, for padding by zeros.
 
     On each axis position i has the cell ``x = i * input_dilation + lo``, and tap k of output
@@ -136,7 +136,14 @@ def transposed(geometry: Geometry) -> Transposed:
     covered = sum(len(phase.positions) for phase in phases)
     whole = all(axis.lo == axis.hi == 0 for axis in seen)
     placement = None if whole else _placement(tuple(seen), "zeros", [np.arange(n) for n in sizes])
-    return Transposed(placement, prod(sizes), phases, covered == prod(geometry.input_size))
+    return Seen(placement, prod(sizes), phases, covered == prod(geometry.input_size))
+
+
+def as_one_phase(seen: Stored) -> Seen:
+    """A stored canvas, with all its positions and taps as a single phase."""
+    T, P = len(seen.taps), len(seen.origins)
+    phase = Phase(np.arange(T), seen.taps, seen.origins, np.arange(P))
+    return Seen(seen.placement, seen.cells, (phase,), True)
 
 
 def _stride(axis: Axis) -> int:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,17 @@ from jit_cases import (
 from convref.geometry import Geometry
 from convref.kernels import jit, naive
 from convref.kernels.jit import crew, dense, dots, micro, plans, vectors
+from convref.kernels.jit.plans import plan
+from convref.kernels.jit.plans.plan import UNASKED, Plan
 from convref.threads import using_threads
 
 KERNELS = ("dense", "thin, in scratch", "thin")
-COMPILED = {name: kernel for name, kernel in vars(plans).items() if isinstance(kernel, crew.Kernel)}
+COMPILED = {
+    name: kernel
+    for module in (plans, plan, *vars(plans).values())
+    for name, kernel in (vars(module).items() if isinstance(module, ModuleType) else ())
+    if isinstance(kernel, crew.Kernel)
+}
 DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128")
 uncompiled = pytest.mark.uncompiled
 
@@ -155,7 +163,7 @@ def pieces(case: Case) -> int:
     return plan.pieces
 
 
-IN_PIECES = Case(Geometry.of(8 * plans.PIECE, 2), 9, 2, "float32", batch=3)
+IN_PIECES = Case(Geometry.of(8 * plans.dense.PIECE, 2), 9, 2, "float32", batch=3)
 
 
 @pytest.mark.parametrize("last", [(False, False), (True, True), (False, True)])
@@ -208,7 +216,7 @@ def test_a_plan_keeps_what_its_words_point_to(
     """Plans may outlive the lists of `phases` that they were made from."""
     made, run = [], jit.run
 
-    def recorded(plan: plans.Plan, *arguments: Any) -> bool:
+    def recorded(plan: Plan, *arguments: Any) -> bool:
         made.append(plan)
         return run(plan, *arguments)
 
@@ -217,7 +225,7 @@ def test_a_plan_keeps_what_its_words_point_to(
     (plan,) = made
     words = [*plan.words, *(plan.placing.words if plan.placing else ())]
     addresses = {int(number) for number in words if number > 2**32}
-    kept = {crew.address(array) for array in (*arrays_in(plan), plans.UNASKED)}
+    kept = {crew.address(array) for array in (*arrays_in(plan), UNASKED)}
     assert addresses
     assert addresses <= kept
 

@@ -23,7 +23,7 @@ from jit_cases import (
     result,
 )
 
-from convref import conv
+from convref import conv, phases
 from convref.geometry import Geometry
 from convref.kernels import jit, naive
 from convref.kernels.jit import plans, slabs, vectors
@@ -194,9 +194,14 @@ def test_which_depthwise_layers_are_brought_side_by_side(name: str) -> None:
 
 def test_slabs_stay_in_the_cache_and_hold_every_result_once() -> None:
     for name, geometry in IN_SLABS.items():
-        seen = plans.stored(geometry, False)
+        seen = phases.stored(geometry, False)
         cut = slabs.in_slabs(
-            (plans.whole_phase(seen),), len(seen.origins), seen.placement, seen.cells, LANES, 1
+            phases.as_one_phase(seen).phases,
+            len(seen.origins),
+            seen.placement,
+            seen.cells,
+            LANES,
+            1,
         )
         reach = int(seen.taps.max()) + 1
         assert len(cut.table) > 1, name

@@ -26,7 +26,7 @@ x, w = np.arange(12, dtype=np.{dtype}).reshape(1, 1, 12), np.ones((1, 1, 3), np.
 y = convref.conv(x, w, backend="numba", threads=1)
 assert (y.ravel() == 3 * np.arange(1, 11)).all(), y
 from convref.kernels.jit import plans
-hits = [kernel._cache_hits for each in (plans.THIN,) for kernel in each.compiled.values()]
+hits = [kernel._cache_hits for each in (plans.thin.THIN,) for kernel in each.compiled.values()]
 print(*hits)
 """
 LIMITED = """

@@ -1,9 +1,9 @@
 """The same in Numba: tile by tile, on several threads, with nothing unrolled in memory.
 
 Every operator is one contraction, ``out[m, lane] += a[m, d] * b[d, lane]``, whose operands are read
-through lists of offsets. `plans` chooses among three ways to run it and lists the offsets: `dense`
-has the channels of a group in the lanes of the vectors, `thin` has positions there, and `pairs`,
-for depthwise layers with channels last, has groups. Each kernel takes a range of units of work;
+through lists of offsets. `plans` chooses among four ways to run it and lists the offsets: `dense`
+has the channels of a group in the lanes of the vectors, `thin` has positions there, and `pairs` and
+`beside`, for depthwise layers, have groups. Each kernel takes a range of units of work;
 `share` spreads the units over the threads.
 
 Compiled kernels are kept on disk (`kept`), for as long as no file of this folder changes.
@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from convref.geometry import Geometry
 from convref.kernels.jit import plans
 from convref.kernels.jit.crew import address, share
-from convref.kernels.jit.plans import Plan, View
+from convref.kernels.jit.plans.dense import DENSE
+from convref.kernels.jit.plans.pairs import PAIRS
+from convref.kernels.jit.plans.plan import PLACE_LAST, UNASKED, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
 from convref.memory import check_fits
 from convref.phases import transposed
@@ -47,7 +49,7 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         return
     plan = plans.weight_grad(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
     macs = y.size * w[0, 0].size
-    if plan.kernel is plans.PAIRS:
+    if plan.kernel is PAIRS:
         by_taps = across(plan, w)
         run(plan, x, y, by_taps, macs)
         w.reshape(by_taps.T.shape)[...] = by_taps.T
@@ -79,7 +81,7 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     anew = is_scattered(geometry)
     if not anew:
         plan = plans.input_grad(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
-        suspicious = run(plan, y, across(plan, w), x, macs) or plan.kernel is plans.PAIRS
+        suspicious = run(plan, y, across(plan, w), x, macs) or plan.kernel is PAIRS
         anew = suspicious and not np.isfinite(w).all()
     if anew:
         canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
@@ -101,13 +103,13 @@ def is_scattered(geometry: Geometry) -> bool:
 
 def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
     """Do what is planned; tell whether `b` may hold NaN or infinity, where the plan asks."""
-    words, flag = plan.words, plans.UNASKED
+    words, flag = plan.words, UNASKED
     if config.DISABLE_JIT:
         a, b, out = in_memory(a), in_memory(b), in_memory(out)
     if plan.placing:
         check_fits(plan.placing.size * a.itemsize, "the padded input")
         # Channels_last rows are laid into zeros; other canvases are cleared channel by channel.
-        new = np.zeros if plan.placing.kernel is plans.PLACE_LAST else np.empty
+        new = np.zeros if plan.placing.kernel is PLACE_LAST else np.empty
         canvas = new(plan.placing.size, a.dtype)
         canvas[canvas.size - plan.placing.slack :] = 0
         share(plan.placing.kernel, plan.placing.words, a, a, canvas, plan.placing.units, macs)
@@ -119,13 +121,15 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
         else:
             words = words.copy()
             words[plan.flag] = address(flag)
+    if plan.swapped:
+        a, b = b, a
     share(plan.kernel, words, a, b, out, plan.units, macs)
     return bool(flag[0] > 0)
 
 
 def across(plan: Plan, w: Array) -> Array:
     """The weights as the kernel reads them: of the pairs as (T, G), else as they are."""
-    if plan.kernel is not plans.PAIRS:
+    if plan.kernel is not PAIRS:
         return w
     return np.ascontiguousarray(w.reshape(len(w), -1).T)
 
@@ -179,7 +183,7 @@ def warmup() -> None:
 
 def facts() -> dict[str, str]:
     """The processor that kernels are compiled for, its vectors, and the folder they are kept in."""
-    compiled = plans.DENSE
+    compiled = DENSE
     compiled.address(np.dtype(np.float32))
     return {
         "processor": llvm.get_host_cpu_name(),

@@ -22,7 +22,7 @@ UNIT, SLAB, SPAN, SQUARE = 3, 4, 4, 3
 
 
 def contract(words, x, w, out, start, stop):
-    """Units: block of channels, slab, sample; words as in plans._beside."""
+    """Units: block of channels, slab, sample; words as in plans.beside.contract."""
     rows, steps, taps, places = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
     slabs, spans, squares, targets = word(words, 4), word(words, 5), word(words, 6), word(words, 7)
     units, broken, lines = word(words, 8), word(words, 9), word(words, 10)
@@ -86,7 +86,7 @@ def contract(words, x, w, out, start, stop):
 def weight_grad(words, x, y, w, start, stop):
     """``w[g, taps[m]] = sum over n, p of x[n, g, rows[m] + steps[p]] * y[n, g, p]``.
 
-    Units: block of channels; words as in plans._beside_weights.
+    Units: block of channels; words as in plans.beside.weight_grad.
     """
     rows, steps, slabs, spans = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
     squares, targets, lines, units = word(words, 4), word(words, 5), word(words, 6), word(words, 7)

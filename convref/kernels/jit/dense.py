@@ -35,19 +35,19 @@ UNIT = 12
 
 
 def contract(words, a, b, out, start, stop):
-    """Units: phase, group, rows, piece of depth, tile of lanes; words as in plans._dense."""
+    """Units: phase, group, rows, piece of depth, tile of lanes; words as in plans.dense."""
     all_rows, all_steps, all_b, all_places = (
         word(words, 0), word(words, 1), word(words, 2), word(words, 3),
     )  # fmt: skip
-    units, height, broken = word(words, 4), load(words, 5), word(words, 6)
-    a_group, a_row, a_step = load(words, 7), load(words, 8), load(words, 9)
+    units, height, broken, in_sums = word(words, 4), load(words, 5), word(words, 6), load(words, 7)
+    a_group, a_row, a_step = load(words, 8), load(words, 9), load(words, 10)
     b_group, b_outer, all_b_lanes, b_run = (
-        load(words, 10), load(words, 11), word(words, 12), load(words, 13),
+        load(words, 11), load(words, 12), word(words, 13), load(words, 14),
     )  # fmt: skip
     out_group, out_row, all_out_lanes, out_run = (
-        load(words, 14), load(words, 15), word(words, 16), load(words, 17),
+        load(words, 15), load(words, 16), word(words, 17), load(words, 18),
     )  # fmt: skip
-    deepest, block, limit = load(words, 18), load(words, 19), load(words, 20)
+    deepest, block, limit = load(words, 19), load(words, 20), load(words, 21)
     LANES, most = lanes_of(out), min(deepest, DEPTH)
     WIDTH = VECTORS * LANES
     panel_, sums_ = zeros_like(out, most * WIDTH), zeros_like(out, (block + MOST_ROWS) * WIDTH)
@@ -75,8 +75,7 @@ def contract(words, a, b, out, start, stop):
             load(line, 11),
         )
         vectors = -(-lanes // LANES)
-        # What a weight that is not finite leaves is found in the sums, if they are fewer.
-        asked, few = load(broken, 0) >= 0, m_end - m_begin < d_end - d_begin
+        asked = load(broken, 0) >= 0
         b_lanes, out_lanes = shifted(all_b_lanes, lane), shifted(all_out_lanes, lane)
         b_at, at = group * b_group, group * out_group + out_at
         for m in range(m_begin, m_end, block):
@@ -89,7 +88,7 @@ def contract(words, a, b, out, start, stop):
                 if m == m_begin or deepest > DEPTH:
                     spread(b_at, b_outer, all_b, step_at, step_count, d, depth, a_steps)
                     pack(b, limit, a_steps, b_lanes, b_run, depth, lanes, panel, panel_rows)
-                    if asked and not few and not finite(panel, depth * WIDTH):
+                    if asked and not in_sums and not finite(panel, depth * WIDTH):
                         store(broken, 0, 1)
                     spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
                 # The next panel goes on in depth, or is of the next unit.
@@ -103,7 +102,7 @@ def contract(words, a, b, out, start, stop):
                         sums, r * WIDTH, WIDTH, d == d_begin, b,
                         shifted(soon, min(r // height, VECTORS - 1) * LANES),
                     )  # fmt: skip
-            if asked and few and not finite(sums, count * WIDTH):
+            if asked and in_sums and not finite(sums, count * WIDTH):
                 store(broken, 0, 1)
             spread(at, out_row, all_places, row_at, row_count, m, count, targets)
             unpack(sums, panel_rows, out, targets, out_lanes, out_run, count, lanes)

@@ -21,7 +21,7 @@ UNIT = 8
 
 
 def contract(words, a, b, out, start, stop):
-    """Units: phase, block of rows, block of lanes; words as in plans._pairs.
+    """Units: phase, block of rows, block of lanes; words as in plans.pairs.
 
     The lanes of a unit are a whole number of vectors: the last block overlaps the one before.
     """

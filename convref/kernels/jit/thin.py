@@ -16,7 +16,7 @@ from convref.kernels.jit.dots import COLUMNS, FEW_COLUMNS, dot_tile
 from convref.kernels.jit.flat import data, keep, load, shifted, store, word, zeros_like
 from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import FULL, TALLEST, wide_tile
-from convref.kernels.jit.move import copy_padded, place
+from convref.kernels.jit.move import copy, copy_padded, place
 from convref.kernels.jit.vectors import lanes_of
 
 UNIT = 9
@@ -24,7 +24,7 @@ UNIT = 9
 
 
 def contract(words, x, w, out, start, stop):
-    """Units: sample, phase, group, block of positions; words as in plans._thin.
+    """Units: sample, phase, group, block of positions; words as in plans.thin.contract.
 
     With ``cells`` above 0 the canvases of a group, of so many cells each, are placed in scratch,
     where the strides of x are those of a sample, group, channel and position; else x is the canvas.
@@ -98,20 +98,22 @@ def strip(
         if load(rows, p_end - 1) - origin < vectors // 2 * LANES:
             vectors //= 2
         width = vectors * LANES
-        beyond = at + origin + reach + width > limit
+        source, source_at, source_steps = a, at + origin, a_steps
+        copied, steps = zeros_like(sums, 0), np.empty(0, np.int64)
+        if source_at + reach + width > limit:
+            # A tile would read over the end of the array: it gets a copy of what is there.
+            copied, steps = zeros_like(sums, depth * width), np.arange(depth) * width
+            for d in range(depth):
+                first = source_at + load(a_steps, d)
+                copy(a, first, data(copied), d * width, min(width, limit - first))
+            source, source_at, source_steps = data(copied), 0, data(steps)
         following = p
         for lane in range(0, lanes, TALLEST):
             height = min(lanes - lane, TALLEST)
-            if beyond:
-                edge_tile(
-                    height, vectors, w, w_rows, lane, w_steps, a, at + origin, limit, a_steps,
-                    depth, sums, width,
-                )  # fmt: skip
-            else:
-                wide_tile(
-                    height, vectors, w, w_rows, lane, w_steps, a, at + origin, a_steps, depth,
-                    sums, 0, width, True,
-                )  # fmt: skip
+            wide_tile(
+                height, vectors, w, w_rows, lane, w_steps, source, source_at, source_steps, depth,
+                sums, 0, width, True,
+            )  # fmt: skip
             following = p
             while following < p_end and load(rows, following) < origin + width:
                 first = load(rows, following) - origin
@@ -122,24 +124,8 @@ def strip(
                         sums, r * width + first, out, to, places, following, count, p_end, together
                     )
                 following += count
+        keep(copied, steps)
         p = following
-
-
-@compiled(fastmath=False)
-def edge_tile(
-    height, vectors, w, w_rows, lane, w_steps, a, at, limit, a_steps, depth, sums, width
-):  # fmt: skip
-    """A wide tile where that would read over the end of the array: of a copy of what is there."""
-    copied, steps = zeros_like(sums, depth * width), np.arange(depth) * width
-    for d in range(depth):
-        first = at + load(a_steps, d)
-        for j in range(min(width, limit - first)):
-            store(data(copied), d * width + j, load(a, first + j))
-    wide_tile(
-        height, vectors, w, w_rows, lane, w_steps, data(copied), 0, data(steps), depth, sums, 0,
-        width, True,
-    )  # fmt: skip
-    keep(copied, steps)
 
 
 @compiled(fastmath=False, inline="always")
@@ -171,7 +157,7 @@ def finite(w, rows, lanes, steps, depth):
 def weight_grad(words, x, y, w, start, stop):
     """``w[k, c, t] = sum over n, p of y[n, k, p] * canvas[n, c, steps[t] + origins[p]]``.
 
-    Units: group, block of channels; words as in plans._thin_weights. Positions come in stretches
+    Units: group, block of channels; words as in plans.thin.weight_grad. Positions come in stretches
     side by side. A canvas is placed as in `contract`; so is y where its positions are not so.
     """
     cells, rows_of_x, runs_end = load(words, 0), load(words, 1), load(words, 2)

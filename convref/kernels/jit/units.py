@@ -25,9 +25,10 @@ RUN = 256
 """Longest run of cells that is placed at a time with channels last."""
 
 
-def best_height(rows: int) -> int:
+def best_height(rows: int, highest: int = HEIGHTS[0]) -> int:
     """The height of tiles that covers the rows in the fewest cycles, and half of one a tile."""
-    return min(HEIGHTS, key=lambda height: ceil(rows, height) * (max(height, 4) + 0.5))
+    heights = [height for height in HEIGHTS if height <= highest]
+    return min(heights, key=lambda height: ceil(rows, height) * (max(height, 4) + 0.5))
 
 
 def table(
@@ -134,6 +135,22 @@ def alike(phases: tuple[Phase, ...]) -> list[list[Phase]]:
     for phase in phases:
         sets.setdefault((phase.steps.tobytes(), phase.origins.tobytes()), []).append(phase)
     return list(sets.values())
+
+
+def lanes_of_phases(
+    sets: list[list[Phase]], channels: int, w_step: int, channel_step: int, position_step: int
+) -> tuple[list[Offsets], list[Offsets]]:
+    """For each set of phases that see alike the offsets of its lanes in w and in the result.
+
+    A lane is a channel and a phase; those of a channel lie beside each other.
+    """
+    each, taps, positions = np.arange(channels), [], []
+    for own in sets:
+        tap = np.array([phase.taps[0] - own[0].taps[0] for phase in own])
+        position = np.array([phase.positions[0] - own[0].positions[0] for phase in own])
+        taps.append(np.add.outer(each * w_step, tap).ravel())
+        positions.append(np.add.outer(each * channel_step, position * position_step).ravel())
+    return taps, positions
 
 
 def longest_run(lanes: Sequence[Offsets], vector: int) -> int:

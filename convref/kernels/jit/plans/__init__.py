@@ -1,0 +1,127 @@
+"""Which kernel a convolution gets, and its operands as lists of offsets and units of work.
+
+`choose` makes the choice. A file for each kernel writes down, once for every geometry and kept,
+what the kernel then only follows: offsets, strides, and a line of integers for each unit of work.
+"""
+
+from functools import lru_cache
+from math import prod
+
+from convref.geometry import Axis, Geometry, Offsets
+from convref.kernels.jit import loops
+from convref.kernels.jit.crew import Kernel, listed
+from convref.kernels.jit.plans import beside, dense, pairs, thin
+from convref.kernels.jit.plans.plan import Ints, Plan, View
+from convref.kernels.jit.units import end_to_end
+from convref.kernels.jit.vectors import vector_lanes
+from convref.phases import as_one_phase, stored, transposed
+
+SCATTER = Kernel(loops.scatter)
+
+REACH, LONG, MANY = 1 << 14, 1 << 11, 5
+"""Cells from the first tap to the last up to which a slab holds both; and cells of a canvas whose
+numbers are not worth moving for the sake of fewer than so many taps."""
+FEW = 8
+"""Channels of a group up to which a tile of them stays too empty: then positions fill the lanes."""
+SCRATCH, SMALL = 1 << 16, 1 << 12
+"""Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
+one unit may place for all others."""
+
+
+def choose(
+    seen: View, other: View, cells: int, taps: Offsets, units: int, itemsize: int
+) -> tuple[str, str]:
+    """The kernel for an operator, and why.
+
+    ``seen`` is the operand that is read in place, ``cells`` the size of its canvas, ``taps`` where
+    it is seen, and ``units`` how many of its groups can be placed at once; ``other`` has its
+    channels in the lanes.
+    """
+    lanes, apart = other.channels, other.channels == seen.channels == 1
+    if apart and seen.groups >= vector_lanes(itemsize):
+        if seen.last and other.last:
+            return "pairs", "channels lie side by side and are convolved apart: each has a lane"
+        first = not seen.last and not other.last
+        if first and max(taps, default=0) <= REACH and (len(taps) >= MANY or cells < LONG):
+            return "beside", "channels are convolved apart: brought side by side, each has a lane"
+    if lanes > FEW:
+        return "dense", f"the {lanes} channels of a group fill the lanes of a tile"
+    few = "few channels in a group would leave lanes empty, so positions fill them"
+    size = seen.channels * cells
+    if size <= SCRATCH and (units > 1 or seen.last or size <= SMALL):
+        return "thin, in scratch", f"{few}; the canvas of a group is small enough to stay in cache"
+    if seen.last:
+        return "dense", "positions can't fill the lanes, for channels lie side by side"
+    return "thin", f"{few}, on a canvas in memory"
+
+
+def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple[str, str]:
+    """The kernel for an operator on these operands, and why."""
+    if operator == "input_grad":
+        seen = transposed(g)
+        steps = end_to_end([phase.steps for phase in seen.phases])
+        return choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize)
+    samples = x.samples if operator == "forward" else 1
+    return choose(x, y, stored(g, True).cells, g.taps, samples * x.groups, itemsize)
+
+
+@lru_cache(maxsize=256)
+def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
+    """``y = w @ cols``: rows are positions, lanes filters, depth (c, t)."""
+    kernel, _ = choice("forward", g, x, y, itemsize)
+    seen = as_one_phase(stored(g, kernel.startswith("thin")))
+    strides = w[0], w[2], w[1]
+    if kernel == "pairs":
+        return pairs.contract(x, y, seen, itemsize, threads)
+    if kernel == "beside":
+        return beside.contract(x, y, seen, w, False, itemsize, threads)
+    if kernel == "dense":
+        return dense.contract(x, y, seen, strides, False, itemsize, threads)
+    return thin.contract(x, y, seen, strides, "scratch" in kernel, False, itemsize, threads)
+
+
+@lru_cache(maxsize=256)
+def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
+    """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
+    kernel, _ = choice("input_grad", g, x, y, itemsize)
+    seen = transposed(g)
+    margin = seen.placement is not None
+    if kernel == "pairs":
+        return pairs.contract(y, x, seen, itemsize, threads)
+    if kernel == "beside":
+        return beside.contract(y, x, seen, w, margin, itemsize, threads)
+    if kernel == "dense":
+        return dense.contract(y, x, seen, w, margin, itemsize, threads)
+    return thin.contract(y, x, seen, w, "scratch" in kernel, margin, itemsize, threads)
+
+
+@lru_cache(maxsize=256)
+def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
+    """``dw = dy @ cols.T``: rows are (c, t), lanes filters, depth (n, p); or dot products."""
+    kernel, _ = choice("weight_grad", g, x, y, itemsize)
+    if kernel == "pairs":
+        return pairs.weight_grad(g, x, y, itemsize, threads)
+    if kernel == "beside":
+        return beside.weight_grad(g, x, y, w, itemsize)
+    if kernel == "dense":
+        return dense.weight_grad(g, x, y, w, itemsize, threads)
+    return thin.weight_grad(g, x, y, w, "scratch" in kernel, itemsize, threads)
+
+
+@lru_cache(maxsize=128)
+def scattering(g: Geometry, samples: int, w_shape: Ints) -> Plan:
+    """The input gradient on the plain canvas, by its definition."""
+    taps, origins = g.taps, g.origins
+    G, K, C, T = w_shape
+    words = listed(taps, origins, G, K, C, T, len(origins), prod(g.canvas_size))
+    return Plan(None, SCATTER, words, samples * G * C, (taps, origins))
+
+
+@lru_cache(maxsize=128)
+def bare(geometry: Geometry) -> Geometry:
+    """The same taps and positions over a canvas that is given as the input."""
+    axes = tuple(
+        Axis(axis.canvas, axis.kernel, axis.stride, axis.dilation, 1, 0, 0)
+        for axis in geometry.axes
+    )
+    return Geometry(axes, geometry.groups, "zeros")

@@ -1,0 +1,186 @@
+"""Plans for kernels/jit/dense: many channels in a group, so they fill the lanes.
+
+Where positions are so few that they fit in one tile, it is the other way round: they fill the lanes
+and filters are the rows. Then the weights, the larger operand by far, are read in place, and the
+few numbers that positions see are what is packed.
+"""
+
+from itertools import accumulate
+from math import lcm
+from typing import NamedTuple
+
+import numpy as np
+
+from convref.geometry import Geometry, Offsets
+from convref.kernels.jit import dense
+from convref.kernels.jit.crew import Kernel, listed
+from convref.kernels.jit.dense import MOST_ROWS
+from convref.kernels.jit.micro import VECTORS
+from convref.kernels.jit.plans.plan import (
+    UNASKED,
+    Ints,
+    Placing,
+    Plan,
+    View,
+    canvas_size,
+    canvas_strides,
+    placing,
+)
+from convref.kernels.jit.units import (
+    ROWS_PER_UNIT,
+    alike,
+    best_height,
+    ceil,
+    end_to_end,
+    joined,
+    lanes_of_phases,
+    longest_run,
+    table,
+)
+from convref.kernels.jit.vectors import vector_lanes
+from convref.phases import Seen, stored
+
+DENSE = Kernel(dense.contract)
+
+PIECE, PIECES = 2 * dense.DEPTH, 16
+"""Least depth of a piece of a sum that is cut for the threads' sake, and most pieces."""
+PARTIAL = 1 << 20
+"""Numbers that partial sums may take."""
+WAYS = 8
+"""Most rows of weights in a tile. They are often a multiple of 4096 bytes apart, and a nearest
+cache of 8 ways holds only so many lines of such addresses."""
+
+
+class Side(NamedTuple):
+    """An operand as a matrix: indices (outer, inner) by depth (outer, inner), all in numbers."""
+
+    each: Offsets
+    """Where each inner index begins in the operand,"""
+    places: Offsets
+    """and in the result."""
+    spans: list[tuple[int, int]]
+    """Of each set of phases the first of these, and how many."""
+    outer: int
+    """How many outer indices there are,"""
+    outer_steps: tuple[int, int]
+    """and from one to the next the steps in the operand, and in the result."""
+    depths: Offsets
+    """Where each inner depth is in the operand,"""
+    depth_step: int
+    """and from one outer depth to the next the step."""
+    group: int
+    """From one group to the next."""
+    size: int
+    """Numbers of the operand."""
+
+    @property
+    def counts(self) -> list[int]:
+        """Indices of each set of phases."""
+        return [self.outer * count for _, count in self.spans]
+
+    def listed(self, inner: Offsets, step: int) -> list[Offsets]:
+        """For each set of phases the offsets of its indices, given those within an outer one."""
+        outer = np.arange(self.outer) * step
+        return [np.add.outer(outer, inner[at : at + n]).ravel() for at, n in self.spans]
+
+
+def contract(
+    a: View, out: View, seen: Seen, w: Ints, flag: bool, itemsize: int, threads: int
+) -> Plan:
+    """Sums over channels and taps, with the strides of w for a group, a depth and a lane.
+
+    Phases that see alike, and differ in their weights and places only, are lanes beside each other.
+    """
+    sets = alike(seen.phases)
+    spans, (taps, steps, origins, positions) = joined(tuple(own[0] for own in sets))
+    a_n, a_g, a_c, a_i = canvas_strides(a, seen.placement)
+    first = placing(a, seen.placement, itemsize)
+    canvas = Side(
+        origins * a_i, positions * out.strides[3], [(at, count) for at, count, _, _ in spans],
+        a.samples, (a_n, out.strides[0]), steps * a_i, a_c, a_g, canvas_size(a, first, seen.cells),
+    )  # fmt: skip
+    w_lanes, out_lanes = lanes_of_phases(sets, out.channels, w[2], *out.strides[2:])
+    counts = [len(own) for own in w_lanes]
+    filters = Side(
+        end_to_end(w_lanes), end_to_end(out_lanes),
+        list(zip(accumulate(counts, initial=0), counts, strict=False)), 1, (0, 0), taps, w[1], w[0],
+        a.groups * w[0],
+    )  # fmt: skip
+    few = positions_fill_lanes(canvas.counts, filters.counts, vector_lanes(itemsize))
+    rows, lanes = (filters, canvas) if few else (canvas, filters)
+    height = best_height(max(rows.counts, default=1), WAYS if few else MOST_ROWS)
+    units = table(
+        [(*own, *span[2:]) for own, span in zip(rows.spans, spans, strict=True)], rows.outer,
+        a.channels, a.groups, lanes.counts, itemsize, height, threads,
+    )  # fmt: skip
+    return _plan(first, rows, lanes, units, height, out.strides[1], itemsize, flag, few)
+
+
+def positions_fill_lanes(positions: list[int], filters: list[int], lanes: int) -> bool:
+    """Whether positions of all phases fit in the lanes of one tile, and nearly fill its vectors."""
+    return all(
+        2 * P <= K and VECTORS * lanes >= P and 3 * ceil(P, lanes) * lanes < 4 * P
+        for P, K in zip(positions, filters, strict=True)
+    )
+
+
+def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
+    """Sums over samples and positions; rows are channels and taps."""
+    seen = stored(g, False)
+    a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement)
+    first = placing(x, seen.placement, itemsize)
+    T, P, K = len(seen.taps), len(seen.origins), y.channels
+    columns = Side(
+        seen.taps * a_i, np.arange(T), [(0, T)], x.channels, (a_c, w[2]), seen.origins * a_i, a_n,
+        a_g, canvas_size(x, first, seen.cells),
+    )  # fmt: skip
+    filters = Side(
+        np.arange(K) * y.strides[2], np.arange(K) * w[1], [(0, K)], 1, (0, 0),
+        np.arange(P) * y.strides[3], y.strides[0], y.strides[1], y.samples * y.groups * K * P,
+    )  # fmt: skip
+    rows, size = x.channels * T, y.groups * K * x.channels * T
+    height = best_height(rows, MOST_ROWS)
+    tiles = y.groups * ceil(K, VECTORS * vector_lanes(itemsize))
+    # How a sum is cut must not depend on the number of threads, for its bits would.
+    pieces = PIECES // (tiles * ceil(rows, 2 * ROWS_PER_UNIT))
+    pieces = max(1, min(pieces, x.samples * P // PIECE, PARTIAL // size))
+    units = table(
+        [(0, T, 0, P)], x.channels, x.samples, x.groups, [K], itemsize, height, threads, pieces,
+        size,
+    )  # fmt: skip
+    plan = _plan(first, columns, filters, units, height, w[0], itemsize)
+    return plan._replace(pieces=pieces)
+
+
+def _plan(
+    first: Placing | None,
+    rows: Side,
+    lanes: Side,
+    units: Offsets,
+    height: int,
+    out_group: int,
+    itemsize: int,
+    flag: bool = False,
+    swapped: bool = False,
+) -> Plan:
+    """A plan for units that `table` made of these rows and lanes."""
+    row_counts, depths = units[:, 9] - units[:, 8], units[:, 11] - units[:, 10]
+    deepest = int(depths.max(initial=0))
+    # What a weight that is not finite leaves is found in the sums, where it is not in the panel, or
+    # where they are fewer.
+    in_sums = swapped or int(row_counts.max(initial=0)) < int(depths.min(initial=deepest))
+    # Rows are computed by tiles and moved by squares of a vector's lanes: whole ones of both.
+    both = lcm(height, vector_lanes(4))
+    block = both * ((dense.BLOCK if deepest <= dense.DEPTH else dense.TALL_BLOCK) // both)
+    of_lanes = lanes.listed(lanes.each, lanes.outer_steps[0])
+    in_out = lanes.listed(lanes.places, lanes.outer_steps[1])
+    vector = vector_lanes(itemsize)
+    lists = rows.each, rows.depths, lanes.depths, rows.places, units
+    ends = end_to_end(of_lanes), end_to_end(in_out)
+    words = listed(
+        *lists, height, UNASKED, in_sums, rows.group, rows.outer_steps[0], rows.depth_step,
+        lanes.group, lanes.depth_step, ends[0], longest_run(of_lanes, vector), out_group,
+        rows.outer_steps[1], ends[1], longest_run(in_out, vector), deepest, block, lanes.size,
+    )  # fmt: skip
+    kept = *lists, *ends
+    return Plan(first, DENSE, words, len(units), kept, flag=6 * flag, swapped=swapped)
