@@ -118,6 +118,7 @@ def only(kernel: str) -> Iterator[list[str]]:
     forget_plans()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "choose", recorded)
+        patch.setattr(plans, "SHALLOW", 0)
         patch.setattr(plans, "FEW", 0 if kernel == "dense" else sys.maxsize)
         patch.setattr(plans, "SCRATCH", 0 if kernel == "thin" else sys.maxsize)
         yield chosen

@@ -355,3 +355,40 @@ def test_facts_name_the_vectors_and_the_cache() -> None:
     assert set(facts) == {"processor", "vectors", "kernels"}
     assert facts["vectors"] == f"{8 * vectors.vector_bytes()} bits"
     assert list(Path(facts["kernels"]).glob("dense.contract-*.nbc"))
+
+
+SHORT = {
+    "a long row": Geometry.of(plans.LARGE + 1, 2),
+    "rows": Geometry.of((40, 64), 3, padding=1),
+    "causal": Geometry.of(plans.LARGE, 3, padding="causal", dilation=5),
+    "phases": Geometry.of(2 * plans.LARGE, 4, stride=2, padding=1),
+}
+"""Geometries with many positions; of the input's gradient in every phase."""
+
+
+@pytest.mark.parametrize("operator", ["forward", "input_grad"])
+@pytest.mark.parametrize("name", SHORT)
+def test_short_sums_have_positions_in_the_lanes(operator: str, name: str) -> None:
+    """Where numbers of the input are used often enough, and both operands have channels first."""
+    counts = (60, 3) if operator == "forward" else (3, 60)
+    case = Case(SHORT[name], *counts, "float32")
+    for last, kernel in (((False, False), "thin"), ((True, True), "dense")):
+        x, w, y = laid(operands(case), last)
+        assert jit.reasons(x, y, case.geometry)[operator].startswith(f"{kernel}: ")
+        with using_threads(2):
+            getattr(jit, operator)(*(arrays := [x, w, y]), case.geometry)
+        np.testing.assert_array_equal(arrays[FILLED[operator]], result(case, operator))
+
+
+NOT_SHORT = {
+    "long sums": Case(SHORT["a long row"], 20, plans.SHALLOW),
+    "few positions": Case(Geometry.of(plans.LARGE // 2, 2), 20, 2),
+    "positions apart": Case(Geometry.of((plans.LARGE, 2), (1, 3), padding=(0, 2)), 20, 2),
+    "a canvas used too little": Case(Geometry.of(8 * plans.LARGE, 4, stride=4), 20, 2),
+}
+
+
+@pytest.mark.parametrize("name", NOT_SHORT)
+def test_others_have_filters_there(name: str) -> None:
+    x, _, y = operands(NOT_SHORT[name])
+    assert jit.reasons(x, y, NOT_SHORT[name].geometry)["forward"].startswith("dense: ")

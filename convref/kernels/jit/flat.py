@@ -47,9 +47,20 @@ def aligned(a):
     return a
 
 
+def empty_like(a, count):
+    """A new array of so many numbers, of the dtype behind an address."""
+    return np.empty(count, a.dtype)
+
+
 def zeros_like(a, count):
     """A new array of so many zeros, of the dtype behind an address."""
     return np.zeros(count, a.dtype)
+
+
+@overload(empty_like)
+def _empty_like(a, count):
+    dtype = np.dtype(str(a.dtype))
+    return lambda a, count: np.empty(count, dtype)
 
 
 @overload(zeros_like)

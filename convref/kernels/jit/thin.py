@@ -13,13 +13,13 @@ import numpy as np
 
 from convref.kernels.jit.dense import spread
 from convref.kernels.jit.dots import COLUMNS, FEW_COLUMNS, dot_tile
-from convref.kernels.jit.flat import data, keep, load, shifted, store, word, zeros_like
+from convref.kernels.jit.flat import data, empty_like, keep, load, shifted, store, word, zeros_like
 from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import FULL, TALLEST, wide_tile
 from convref.kernels.jit.move import copy, copy_padded, place
 from convref.kernels.jit.vectors import lanes_of
 
-UNIT = 9
+UNIT = 10
 """Integers that say what a unit of `contract` is."""
 
 
@@ -44,8 +44,10 @@ def contract(words, x, w, out, start, stop):
     channels, width = load(units, UNIT * start + 6), FULL * lanes_of(out)
     scratch = zeros_like(out, channels * cells + width)
     sums_ = zeros_like(out, TALLEST * width + width)
-    offsets = np.empty(2 * depths + most_lanes, np.int64)
+    copied = empty_like(out, depths * width if cells == 0 else 0)
+    offsets = np.empty(3 * depths + most_lanes, np.int64)
     sums, a_steps = data(sums_), data(offsets)
+    copied_steps = shifted(a_steps, 2 * depths + most_lanes)
     w_steps = shifted(a_steps, depths)
     w_rows = shifted(w_steps, depths)
     a = x
@@ -75,20 +77,20 @@ def contract(words, x, w, out, start, stop):
                 reach = max(reach, load(a_steps, d))
         for lane in range(lanes):
             store(w_rows, lane, group * w_group + load(w_lanes, lane_at + lane))
-        if load(broken, 0) >= 0 and not finite(w, w_rows, lanes, w_steps, depth):
+        if load(line, 9) and load(broken, 0) >= 0 and not finite(w, w_rows, lanes, w_steps, depth):
             store(broken, 0, 1)
         strip(
             a, at, limit, reach, rows, ends, p, p_end, a_steps, w, w_rows, w_steps, depth, out,
             sample * out_n + group * out_group, places, shifted(out_lanes, lane_at), together,
-            lanes, sums,
+            lanes, sums, data(copied), copied_steps,
         )  # fmt: skip
-    keep(scratch, sums_, offsets)
+    keep(scratch, sums_, copied, offsets)
 
 
 @compiled(fastmath=False)
 def strip(
     a, at, limit, reach, rows, ends, p, p_end, a_steps, w, w_rows, w_steps, depth,
-    out, out_at, places, out_lanes, together, lanes, sums,
+    out, out_at, places, out_lanes, together, lanes, sums, copied, copied_steps,
 ):  # fmt: skip
     """The sums of positions p to p_end, tile by tile; ``reach`` is the longest step."""
     LANES = lanes_of(out)
@@ -99,14 +101,13 @@ def strip(
             vectors //= 2
         width = vectors * LANES
         source, source_at, source_steps = a, at + origin, a_steps
-        copied, steps = zeros_like(sums, 0), np.empty(0, np.int64)
         if source_at + reach + width > limit:
-            # A tile would read over the end of the array: it gets a copy of what is there.
-            copied, steps = zeros_like(sums, depth * width), np.arange(depth) * width
+            # It would read over the end of the array: it gets a copy of what is there.
             for d in range(depth):
                 first = source_at + load(a_steps, d)
-                copy(a, first, data(copied), d * width, min(width, limit - first))
-            source, source_at, source_steps = data(copied), 0, data(steps)
+                copy(a, first, copied, d * width, min(width, limit - first))
+                store(copied_steps, d, d * width)
+            source, source_at, source_steps = copied, 0, copied_steps
         following = p
         for lane in range(0, lanes, TALLEST):
             height = min(lanes - lane, TALLEST)
@@ -124,7 +125,6 @@ def strip(
                         sums, r * width + first, out, to, places, following, count, p_end, together
                     )
                 following += count
-        keep(copied, steps)
         p = following
 
 
@@ -143,15 +143,15 @@ def emit(sums, first, out, at, places, p, count, p_end, together):
             store(out, at + load(places, p + j), load(sums, first + j))
 
 
-@compiled(fastmath=False)
+@compiled(fastmath={"reassoc"})
 def finite(w, rows, lanes, steps, depth):
-    """Whether all weights of a unit are finite: for others, less themselves is NaN."""
+    """Whether all weights of a unit are finite: of others, the product with zero is NaN."""
+    total = load(w, load(rows, 0)) * 0
     for lane in range(lanes):
+        row = load(rows, lane)
         for d in range(depth):
-            value = load(w, load(rows, lane) + load(steps, d))
-            if value - value != 0:
-                return False
-    return True
+            total += load(w, row + load(steps, d)) * 0
+    return total == 0
 
 
 def weight_grad(words, x, y, w, start, stop):

@@ -85,19 +85,24 @@ def thin_table(
     spans: Sequence[Span], lanes: Sequence[int], samples: int, groups: int, channels: int,
     local: bool, threads: int,
 ) -> Offsets:  # fmt: skip
-    """Units of thin.contract, a line each: for every sample and group its phases in blocks."""
+    """Units of thin.contract, a line each: for every sample and group its phases in blocks.
+
+    The first of those that share their weights is the one to ask whether these are finite.
+    """
     wanted = ceil(CHUNKS_PER_THREAD * threads, max(1, samples * groups * len(spans)))
     blocked, lane = [], 0
     for (row_at, row_count, step_at, step_count), count in zip(spans, lanes, strict=True):
         blocks = 1 if local or threads == 1 else max(1, min(wanted, row_count // 256))
         for block in range(blocks):
             begin, end = (row_at + cut(row_count, part, blocks, 64) for part in (block, block + 1))
-            blocked.append((begin, end, step_at, step_count, channels, lane, count))
+            ask = block == 0
+            blocked.append((begin, end, step_at, step_count, channels, lane, count, ask))
         lane += count
     lines = np.empty((samples, groups, len(blocked), thin.UNIT), np.int64)
     lines[..., 0] = np.arange(samples).reshape(-1, 1, 1)
     lines[..., 1] = np.arange(groups).reshape(-1, 1)
     lines[..., 2:] = np.array(blocked, np.int64).reshape(-1, thin.UNIT - 2)
+    lines[1:, ..., -1] = 0
     return lines.reshape(-1, thin.UNIT)
 
 

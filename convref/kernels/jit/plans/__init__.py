@@ -14,7 +14,7 @@ from convref.kernels.jit.plans import beside, dense, pairs, thin
 from convref.kernels.jit.plans.plan import Ints, Plan, View
 from convref.kernels.jit.units import end_to_end
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import as_one_phase, stored, transposed
+from convref.phases import Phase, as_one_phase, stored, transposed
 
 SCATTER = Kernel(loops.scatter)
 
@@ -23,19 +23,23 @@ REACH, LONG, MANY = 1 << 14, 1 << 11, 5
 numbers are not worth moving for the sake of fewer than so many taps."""
 FEW = 8
 """Channels of a group up to which a tile of them stays too empty: then positions fill the lanes."""
+SHALLOW, LARGE, USES = 128, 1 << 11, 100
+"""Products in a sum up to which all that a tile of positions sees stays in the nearest cache; the
+fewest positions for that to be of use; and the fewest products of each number of the input that are
+worth storing a canvas phase by phase."""
 SCRATCH, SMALL = 1 << 16, 1 << 12
 """Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
 one unit may place for all others."""
 
 
 def choose(
-    seen: View, other: View, cells: int, taps: Offsets, units: int, itemsize: int
+    seen: View, other: View, cells: int, taps: Offsets, units: int, itemsize: int, shallow: bool
 ) -> tuple[str, str]:
     """The kernel for an operator, and why.
 
     ``seen`` is the operand that is read in place, ``cells`` the size of its canvas, ``taps`` where
-    it is seen, and ``units`` how many of its groups can be placed at once; ``other`` has its
-    channels in the lanes.
+    it is seen, ``units`` how many of its groups can be placed at once, and ``shallow`` what
+    `is_shallow` says; ``other`` has its channels in the lanes.
     """
     lanes, apart = other.channels, other.channels == seen.channels == 1
     if apart and seen.groups >= vector_lanes(itemsize):
@@ -44,6 +48,8 @@ def choose(
         first = not seen.last and not other.last
         if first and max(taps, default=0) <= REACH and (len(taps) >= MANY or cells < LONG):
             return "beside", "channels are convolved apart: brought side by side, each has a lane"
+    if lanes > FEW and shallow and not seen.last and not other.last:
+        return "thin", "sums are short: positions fill the lanes, so that nothing has to be packed"
     if lanes > FEW:
         return "dense", f"the {lanes} channels of a group fill the lanes of a tile"
     few = "few channels in a group would leave lanes empty, so positions fill them"
@@ -55,14 +61,29 @@ def choose(
     return "thin", f"{few}, on a canvas in memory"
 
 
+def is_shallow(phases: tuple[Phase, ...], channels: int) -> bool:
+    """Whether sums are short, and positions many and nearly all side by side, in every phase."""
+    return all(
+        channels * len(phase.taps) <= SHALLOW
+        and len(phase.origins) >= LARGE
+        and 3 * (phase.origins[-1] - phase.origins[0]) < 4 * len(phase.origins)
+        for phase in phases
+    )
+
+
 def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple[str, str]:
     """The kernel for an operator on these operands, and why."""
     if operator == "input_grad":
         seen = transposed(g)
         steps = end_to_end([phase.steps for phase in seen.phases])
-        return choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize)
-    samples = x.samples if operator == "forward" else 1
-    return choose(x, y, stored(g, True).cells, g.taps, samples * x.groups, itemsize)
+        shallow = is_shallow(seen.phases, y.channels)
+        return choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize, shallow)
+    canvas, strides = stored(g, True), prod(axis.stride for axis in g.axes)
+    if operator == "weight_grad":
+        return choose(x, y, canvas.cells, g.taps, x.groups, itemsize, False)
+    uses = strides == 1 or y.channels * len(g.taps) >= USES * strides
+    shallow = uses and is_shallow(as_one_phase(canvas).phases, x.channels)
+    return choose(x, y, canvas.cells, g.taps, x.samples * x.groups, itemsize, shallow)
 
 
 @lru_cache(maxsize=256)
