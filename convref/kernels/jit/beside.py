@@ -50,7 +50,7 @@ def contract(words, x, w, out, start, stop):
                 to = shifted(lines, t)
                 square(w, lane * w_g + t, w_lanes, w_limit, weights, to, min(LANES, T - t))
             packed = lane
-            if load(broken, 0) >= 0 and not finite(weights, T * LANES):
+            if load(broken, 0) >= 0 and not finite(weights, lines, T, LANES):
                 store(broken, 0, 1)
         if laid >= 0 and slab != laid:
             clear(canvas, cells * LANES)

@@ -18,7 +18,7 @@ rows of the unit share.
 
 import numpy as np
 
-from convref.kernels.jit.flat import data, keep, load, shifted, store, word, zeros_like
+from convref.kernels.jit.flat import data, empty_like, keep, load, shifted, store, word
 from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import HEIGHTS, VECTORS, high_tile
 from convref.kernels.jit.move import pack, unpack
@@ -50,18 +50,20 @@ def contract(words, a, b, out, start, stop):
     deepest, block, limit = load(words, 19), load(words, 20), load(words, 21)
     LANES, most = lanes_of(out), min(deepest, DEPTH)
     WIDTH = VECTORS * LANES
-    panel_, sums_ = zeros_like(out, most * WIDTH), zeros_like(out, (block + MOST_ROWS) * WIDTH)
+    panel_, sums_ = empty_like(out, most * WIDTH), empty_like(out, (block + MOST_ROWS) * WIDTH)
     lines = max(most, block, 2)
-    offsets = np.empty(2 * (block + 2 * MOST_ROWS) + most + lines + WIDTH, np.int64)
+    offsets = np.empty(2 * (block + 2 * MOST_ROWS) + 2 * most + lines + WIDTH, np.int64)
     panel, sums, a_rows = data(panel_), data(sums_), data(offsets)
     targets = shifted(a_rows, block + 2 * MOST_ROWS)
     a_steps = shifted(targets, block + 2 * MOST_ROWS)
-    panel_rows = shifted(a_steps, most)
+    b_steps = shifted(a_steps, most)
+    panel_rows = shifted(b_steps, most)
     soon = shifted(panel_rows, lines)
     for lane in range(WIDTH):
         store(soon, lane, 0)
     for i in range(lines):
         store(panel_rows, i, i * WIDTH)
+    spread_at = spread_from = spread_count = -1
     for unit in range(start, stop):
         line = shifted(units, unit * UNIT)
         row_at, row_count, step_at, step_count = (
@@ -75,6 +77,7 @@ def contract(words, a, b, out, start, stop):
             load(line, 11),
         )
         vectors = -(-lanes // LANES)
+        width = vectors * LANES
         asked = load(broken, 0) >= 0
         b_lanes, out_lanes = shifted(all_b_lanes, lane), shifted(all_out_lanes, lane)
         b_at, at = group * b_group, group * out_group + out_at
@@ -85,12 +88,18 @@ def contract(words, a, b, out, start, stop):
                 store(a_rows, r, load(a_rows, count - 1))
             for d in range(d_begin, max(d_end, d_begin + 1), DEPTH):
                 depth = min(DEPTH, d_end - d)
-                if m == m_begin or deepest > DEPTH:
-                    spread(b_at, b_outer, all_b, step_at, step_count, d, depth, a_steps)
-                    pack(b, limit, a_steps, b_lanes, b_run, depth, lanes, panel, panel_rows)
-                    if asked and not in_sums and not finite(panel, depth * WIDTH):
-                        store(broken, 0, 1)
+                if spread_at != step_at or spread_from != d or spread_count != depth:
                     spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
+                    spread(0, b_outer, all_b, step_at, step_count, d, depth, b_steps)
+                    spread_at, spread_from, spread_count = step_at, d, depth
+                if m == m_begin or deepest > DEPTH:
+                    pack(
+                        shifted(b, b_at), limit - b_at, b_steps, b_lanes, b_run, depth, lanes,
+                        panel, panel_rows,
+                    )  # fmt: skip
+                    clear(panel, panel_rows, depth, lanes, width)
+                    if asked and not in_sums and not finite(panel, panel_rows, depth, width):
+                        store(broken, 0, 1)
                 # The next panel goes on in depth, or is of the next unit.
                 if d + depth < d_end:
                     expect(line, b_group, d + depth, all_b_lanes, WIDTH, soon)
@@ -102,7 +111,7 @@ def contract(words, a, b, out, start, stop):
                         sums, r * WIDTH, WIDTH, d == d_begin, b,
                         shifted(soon, min(r // height, VECTORS - 1) * LANES),
                     )  # fmt: skip
-            if asked and in_sums and not finite(sums, count * WIDTH):
+            if asked and in_sums and not finite(sums, panel_rows, count, width):
                 store(broken, 0, 1)
             spread(at, out_row, all_places, row_at, row_count, m, count, targets)
             unpack(sums, panel_rows, out, targets, out_lanes, out_run, count, lanes)
@@ -121,6 +130,14 @@ def spread(at, outer_step, inner, inner_at, inner_count, begin, count, offsets):
 
 
 @compiled(fastmath=False)
+def clear(panel, lines, count, begin, end):
+    """Zero the lanes from begin to end: of what memory held, the products could be slow."""
+    for lane in range(begin, end):
+        for i in range(count):
+            store(panel, load(lines, i) + lane, 0)
+
+
+@compiled(fastmath=False)
 def expect(line, b_group, d, all_b_lanes, width, soon):
     """Where the lanes of a unit begin in b at a depth, if its numbers lie side by side in depth.
 
@@ -132,9 +149,11 @@ def expect(line, b_group, d, all_b_lanes, width, soon):
 
 
 @compiled(fastmath={"reassoc"})
-def finite(numbers, count):
-    """Whether the first numbers are all finite: of others, the product with zero is NaN."""
-    total = load(numbers, 0) * 0
+def finite(numbers, lines, count, lanes):
+    """Whether the first lanes of lines are all finite: of others, the product with zero is NaN."""
+    total = load(numbers, load(lines, 0)) * 0
     for i in range(count):
-        total += load(numbers, i) * 0
+        line = load(lines, i)
+        for lane in range(lanes):
+            total += load(numbers, line + lane) * 0
     return total == 0
