@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from benchmarks.suite import Layer
 Message = dict[str, Any]
 
 SETTLE_SECONDS = 0.05
-"""Thread pools spin for some milliseconds after their last task; the next engine waits for that."""
+"""How long an engine sleeps before it is timed: what its own process left over may end."""
 
 CLOSE_SECONDS = 2
 
@@ -47,7 +48,11 @@ def measured_rates(threads: int, dtype: str) -> Message:
 
 
 class EngineProcess:
-    """One engine in a process of its own, with a fixed number of threads."""
+    """One engine in a process of its own, with a fixed number of threads.
+
+    Between its turns it is stopped, where the system can: idle threads may go on looking for work,
+    as those of OpenBLAS do for a tenth of a second, on processors that the next engine needs.
+    """
 
     def __init__(self, engine: str, threads: int) -> None:
         self.engine = engine
@@ -86,6 +91,7 @@ class EngineProcess:
     def close(self) -> None:
         """End the process, by force if it is in the middle of something that takes long."""
         assert self._process.stdin is not None
+        self._let(run=True)
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
@@ -98,11 +104,18 @@ class EngineProcess:
         """The answer to a request; a process that died is started anew for the next one."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._let(run=True)
         with suppress(BrokenPipeError):  # a process that has ended may have left its reason
             print(json.dumps(request), file=self._process.stdin, flush=True)
         if line := self._process.stdout.readline():
+            self._let(run=False)
             answer: Message = json.loads(line)
             return answer
         code = self._process.wait()
         self._start()
         return {"error": f"the process ended with code {code}"}
+
+    def _let(self, *, run: bool) -> None:
+        """Let the process run, or stop it."""
+        if hasattr(signal, "SIGSTOP"):
+            self._process.send_signal(signal.SIGCONT if run else signal.SIGSTOP)
