@@ -11,7 +11,12 @@ import pytest
 from hypothesis import settings
 
 import convref
-from convref.kernels.jit import crew
+
+if "numba" not in convref.backends():
+    collect_ignore_glob = [
+        "jit_cases.py", "test_jit*.py", "test_trust_cache.py", "test_trust_concurrency.py",
+        "test_trust_memory.py",
+    ]  # fmt: skip
 
 SEED = 1603_07285
 
@@ -32,6 +37,12 @@ def pytest_report_header() -> str:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items if "numba" not in convref.backends() else ():
+        if item.get_closest_marker("numba"):
+            item.add_marker(pytest.mark.skip(reason="needs numba"))
+
+
 @pytest.fixture(params=convref.backends(), scope="session")
 def backend(request: pytest.FixtureRequest) -> str:
     """Each back end that works here."""
@@ -41,6 +52,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def eager_threads() -> Iterator[None]:
     """Share even the smallest work among threads, in this module from here on."""
+    crew = pytest.importorskip("convref.kernels.jit.crew", exc_type=ImportError)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crew, "WORTH_A_THREAD", 1)
         yield

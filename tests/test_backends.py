@@ -42,6 +42,7 @@ def compute(backend: str | None = None) -> None:
     np.testing.assert_array_equal(convref.conv([[1, 2]], [[[1, 1]]], backend=backend), [[3]])
 
 
+@pytest.mark.numba
 @pytest.mark.usefixtures("no_environment")
 def test_the_nearest_choice_wins(used: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     compute()
@@ -57,6 +58,7 @@ def test_the_nearest_choice_wins(used: list[str], monkeypatch: pytest.MonkeyPatc
     assert used == ["numba", "numpy", "naive", "numba", "naive", "naive", "numpy"]
 
 
+@pytest.mark.numba
 @pytest.mark.usefixtures("no_environment")
 def test_a_context_ends_with_an_error_in_it() -> None:
     with pytest.raises(ZeroDivisionError), convref.using_backend("naive"):
@@ -64,6 +66,7 @@ def test_a_context_ends_with_an_error_in_it() -> None:
     assert choice.backend_name() == "numba"
 
 
+@pytest.mark.numba
 @pytest.mark.usefixtures("no_environment")
 def test_a_context_holds_in_its_own_thread_only() -> None:
     seen = []
@@ -96,6 +99,7 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch, no_environment: None) ->
         compute("numba")
 
 
+@pytest.mark.numba
 @pytest.mark.parametrize("name", ["torch", "", 3])
 def test_unknown(name: Any) -> None:
     message = f"conv: `backend` (={name!r}) is not a back end; {KNOWN}"
@@ -103,6 +107,7 @@ def test_unknown(name: Any) -> None:
         compute(name)
 
 
+@pytest.mark.numba
 def test_unknown_in_the_context_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     tail = f"(='torch') is not a back end; {KNOWN}"
     with refused(WordError, f"using_backend: `name` {tail}"), convref.using_backend("torch"):

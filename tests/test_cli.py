@@ -156,6 +156,7 @@ def test_names_are_no_markup(tmp_path):
     assert output.splitlines()[2] == "wrong: [red]mine, conv y"
 
 
+@pytest.mark.numba
 def test_info():
     code, output, _ = run("info", "--json")
     facts = json.loads(output)
@@ -165,6 +166,7 @@ def test_info():
     assert run("info")[1].splitlines()[2].split() == ["numpy", np.__version__]
 
 
+@pytest.mark.numba
 def test_warmup():
     code, output, _ = run("warmup")
     assert code == 0
@@ -200,6 +202,7 @@ EXPLAINED = {
 }
 
 
+@pytest.mark.numba
 @pytest.mark.parametrize("kernel", EXPLAINED)
 def test_info_explains_the_choice_of_a_kernel(kernel):
     x, w, words = EXPLAINED[kernel]

@@ -357,6 +357,7 @@ def assert_computes_the_same(ours: Any, layer: Any, x: Array) -> None:
     np.testing.assert_array_equal(y, np.moveaxis(z, -1, 1) if last else z)
 
 
+@pytest.mark.numba
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
 @pytest.mark.parametrize(
     ("kind", "args", "words", "told"),

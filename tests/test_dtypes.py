@@ -220,6 +220,7 @@ def test_longdouble_is_summed_in_itself(backend: str) -> None:
     np.testing.assert_array_equal(y, np.array([[2]], "longdouble") ** -59, strict=True)
 
 
+@pytest.mark.numba
 @pytest.mark.skipif(not WIDER, reason="longdouble is float64 on this machine")
 def test_longdouble_in_numba() -> None:
     wide = np.dtype("longdouble")

@@ -262,6 +262,7 @@ def test_a_huge_step_that_is_never_taken() -> None:
     np.testing.assert_allclose(conv(x, w[..., :1], dilation=far, backend="fft"), np.ones((1, 4)))
 
 
+@pytest.mark.numba
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
 def test_integers_are_refused(dtype: str) -> None:
     x, w = np.ones((1, 4), dtype), np.ones((1, 1, 2), dtype)
@@ -302,6 +303,7 @@ NOT_FINITE: dict[str, tuple[str, str, Callable[[], Any]]] = {
 }
 
 
+@pytest.mark.numba
 @pytest.mark.parametrize("what", NOT_FINITE)
 def test_what_is_not_finite_is_refused(what: str) -> None:
     operation, dtype, call = NOT_FINITE[what]

@@ -36,6 +36,8 @@ from convref.kernels.jit.plans.plan import UNASKED, Plan
 from convref.threads import using_threads
 
 KERNELS = ("dense", "thin, in scratch", "thin")
+LARGEST_OFFSET = 1 << 20
+"""Larger than any offset into the operands here, and smaller than any address."""
 COMPILED = {
     name: kernel
     for module in (plans, plan, *vars(plans).values())
@@ -224,7 +226,7 @@ def test_a_plan_keeps_what_its_words_point_to(
     check(Case(GEOMETRIES[name], 3, 2), operator, kernel, last)
     (plan,) = made
     words = [*plan.words, *(plan.placing.words if plan.placing else ())]
-    addresses = {int(number) for number in words if number > 2**32}
+    addresses = {int(number) for number in words if number > LARGEST_OFFSET}
     kept = {crew.address(array) for array in (*arrays_in(plan), UNASKED)}
     assert addresses
     assert addresses <= kept

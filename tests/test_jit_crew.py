@@ -229,6 +229,15 @@ def test_many_python_threads_at_once(rng: np.random.Generator) -> None:
     fall_asleep(crew._crew)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, which background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_comes_out_when_everybody_has_finished(fresh: Crew) -> None:
     """Ctrl-C while all threads are in the kernel, which ends only after that."""
     arrived = np.zeros(1, np.int64)
@@ -391,6 +400,8 @@ from multiprocessing import get_context
 import numpy as np
 import convref
 from convref.kernels.jit import crew
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which background jobs ignore
 
 x, w = np.ones((4, 16, 40, 40), np.float32), np.ones((16, 16, 3, 3), np.float32)
 

@@ -82,6 +82,7 @@ def test_weight_grad(backend: str, arithmetic: Arithmetic, p: Problem, seed: int
     )
 
 
+@pytest.mark.numba
 @pytest.mark.parametrize("name", ["float16", "float32", "float64", "complex64"])
 def test_many_terms(name: str, rng: np.random.Generator) -> None:
     """A layer of real size: 64 channels by 3 x 3 taps, 576 terms a sum."""

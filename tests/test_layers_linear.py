@@ -52,6 +52,7 @@ def test_computes_in_its_dtype(dtype: Any) -> None:
     assert {a.dtype for a in (y, dx, layer.weight.grad, layer.bias.grad)} == {np.dtype(dtype)}
 
 
+@pytest.mark.numba
 def test_bits_do_not_depend_on_the_batch(rng: np.random.Generator) -> None:
     """By the compiled kernels; NumPy's matrix products have an order for each shape."""
     x = rng.standard_normal((65, 300)).astype(np.float32)

@@ -192,6 +192,7 @@ def test_threads_do_not_meet_on_a_layer(rng: np.random.Generator) -> None:
 # What is refused.
 
 
+@pytest.mark.numba
 def test_flatten_needs_whole_samples() -> None:
     net = Sequential(Conv2d(1, 2, 3, rng=0), Flatten(), Linear(72, 3, rng=0))
     x = da.ones((4, 1, 8, 8), chunks=(1, 1, 4, 8))

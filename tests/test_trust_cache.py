@@ -9,8 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -37,15 +38,25 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 """
 
 
+LEFT = """
+import atexit, os
+from pathlib import Path
+atexit.register(lambda: print(*Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.tmp")))
+"""
+SMALL_DISK = ("unshare", "--map-root-user", "--mount", "sh", "-c")
+MOUNTED = 'mount -t tmpfs -o size=16k tmpfs "$0" && exec "$@"'
+
+
 def start(
-    folder: Path | None, dtype: str = "float64", before: str = "", **environment: str
-) -> subprocess.Popen[str]:
+    folder: Path | None, dtype: str = "float64", before: str = "", within: Sequence[str] = (),
+    **environment: str,
+) -> subprocess.Popen[str]:  # fmt: skip
     """The convolution in a process of its own."""
     known = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     where = {} if folder is None else {"NUMBA_CACHE_DIR": str(folder)}
     path = os.pathsep.join([str(Path(convref.__file__).parents[1]), *sys.path])
     return subprocess.Popen(
-        [sys.executable, "-c", before + SCRIPT.format(dtype=dtype)],
+        [*within, sys.executable, "-c", before + SCRIPT.format(dtype=dtype)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -230,8 +241,8 @@ def test_the_users_folder_serves_where_the_package_can_not_be_written(tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits files as Linux does")
-def test_a_full_disk(tmp_path: Path) -> None:
-    """Files end at 4 KiB: nothing torn is left, and one line says what to do."""
+def test_files_may_not_grow(tmp_path: Path) -> None:
+    """They end at 4 KiB: nothing torn is left, and one line says what to do."""
     told, lines = finish(start(tmp_path, before=LIMITED))
     assert told == "0"
     assert len(lines) == 1
@@ -239,6 +250,27 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert "File too large" in lines[0]
     assert not list(tmp_path.rglob("*.tmp"))
     assert finish(start(tmp_path)) == ("0", [])
+
+
+def a_disk_can_be_mounted() -> bool:
+    """As Linux lets any user do, in a namespace of their own, if it is so configured."""
+    if not shutil.which("unshare"):
+        return False
+    with TemporaryDirectory() as folder:
+        command = [*SMALL_DISK, MOUNTED, folder, "true"]
+        return not subprocess.run(command, capture_output=True, check=False).returncode
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not a_disk_can_be_mounted(), reason="mounts a small disk")
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A disk of 16 KiB: nothing torn is left, and one line says what to do."""
+    within = (*SMALL_DISK, MOUNTED, str(tmp_path))
+    told, lines = finish(start(tmp_path, before=LEFT, within=within))
+    assert told == "0"
+    assert len(lines) == 1
+    assert lines[0].startswith("convref:0: RuntimeWarning: compiled kernels can't be kept (")
+    assert "No space left on device" in lines[0]
 
 
 @pytest.mark.slow

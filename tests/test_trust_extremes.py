@@ -96,6 +96,7 @@ def test_out_of_proportion(backend: str, what: str) -> None:
     np.testing.assert_array_equal(dw, oracles.weight_grad(x, y, weights[2:], **words))
 
 
+@pytest.mark.numba
 @pytest.mark.parametrize("name", ["numpy", "numba", "fft"])
 def test_a_million_taps(name: str) -> None:
     """1 x 10**6 taps, on one position and on 8; integers, whose sums are exact in float64."""

@@ -12,6 +12,7 @@ from benchmarks import rounding
 Array = np.ndarray[Any, Any]
 
 
+@pytest.mark.numba
 @pytest.mark.parametrize("name", ["exact", "numpy", "numba", "fft"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_errors_grow_no_faster_than_a_walk(name: str, dtype: str) -> None:
@@ -28,6 +29,7 @@ def test_loops_grow_no_faster_than_a_walk() -> None:
         assert rounding.measured("naive", "float32", depth).largest <= 4 * depth**0.5
 
 
+@pytest.mark.numba
 def test_the_table_has_a_line_for_each() -> None:
     errors = [rounding.measured("numba", dtype, 64) for dtype in rounding.DTYPES]
     lines = rounding.table(errors).splitlines()

@@ -83,6 +83,7 @@ TOP_LEVEL = {
     "CHANGELOG.md",
     ".gitignore",
     ".ci",
+    "noxfile.py",
 }
 
 
