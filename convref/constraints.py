@@ -112,7 +112,9 @@ class NonNegative:
 
     @np.errstate(all="ignore")
     def __call__(self, w: Array) -> Array:
-        met: Array = np.maximum(numbers(w), 0)
+        values = numbers(w)
+        # NumPy 2.0 makes a float32 of a bfloat16 and a Python integer.
+        met: Array = np.maximum(values, values.dtype.type(0))
         return met
 
 
