@@ -1,0 +1,261 @@
+"""The steps of Winograd's algorithm, as tile products: see `winograd` for the algebra.
+
+A transform takes a small square of numbers d to ``m d m'``, for many squares at a time: one in each
+lane. Numbers of one place in the square lie side by side, so both products are those of the
+micro-kernel, with the matrix m for its broadcast side, and so is the sum over channels between
+the transforms. Whole vectors are stored: what is too much lies where nobody reads, or where the
+lanes that belong there are stored afterwards.
+"""
+
+import numpy as np
+
+from convref.kernels.jit.flat import data, empty_like, keep, load, shifted, store, word
+from convref.kernels.jit.kept import compiled
+from convref.kernels.jit.micro import HEIGHTS, VECTORS, high_tile
+from convref.kernels.jit.move import pack
+from convref.kernels.jit.vectors import lanes_of
+
+
+@compiled(fastmath=False)
+def transform(matrix, m, vectors, source, at, half, out, to, far, near):
+    """``out[i, j] = sum over a, b of m[i, a] * m[j, b] * source[a, b]``, lane by lane.
+
+    ``source[a, b]`` is at ``at + outer[a] + inner[b]``, ``out[i, j]`` at ``to + i * far + j *
+    near``; the words of the matrix are those of winograd.matrix, m the numbers in it, and half has
+    room for a product from one side.
+    """
+    height, depth = load(matrix, 0), load(matrix, 1)
+    rows, steps, outer, inner, halves = (
+        word(matrix, 3), word(matrix, 4), word(matrix, 5), word(matrix, 6), word(matrix, 7),
+    )  # fmt: skip
+    line = VECTORS * lanes_of(out)
+    for a in range(depth):
+        high_tile(
+            height, vectors, m, rows, 0, steps, source, at + load(outer, a), inner, depth, half,
+            load(halves, a), line, True,
+        )  # fmt: skip
+    for j in range(height):
+        high_tile(
+            height, vectors, m, rows, 0, steps, half, j * line, halves, depth, out, to + j * near,
+            far, True,
+        )  # fmt: skip
+
+
+@compiled(fastmath=False)
+def read(matrix, m):
+    """The numbers of a matrix and its divisor, which its words hold as integers."""
+    for i in range(load(matrix, 0) * load(matrix, 1) + 1):
+        store(m, i, load(word(matrix, 2), i))
+
+
+@compiled(fastmath=False)
+def product(
+    rows, vectors, a, a_rows, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+):  # fmt: skip
+    """Tiles of all rows, by one tile of lanes."""
+    r = 0
+    for height in HEIGHTS:
+        while rows - r >= height:
+            high_tile(
+                height, vectors, a, a_rows, r, a_steps, b, b_at, b_steps, depth, out,
+                out_at + r * pitch, pitch, fresh,
+            )  # fmt: skip
+            r += height
+
+
+def tiles(words, source, _, out, start, stop):
+    """Units: channels. The transforms of tiles of a canvas that is stored by phase."""
+    matrix, begin, end, row, each = (
+        word(words, 0), load(words, 1), load(words, 2), load(words, 3), load(words, 4),
+    )  # fmt: skip
+    origins, sample_step, channel_step = word(words, 5), load(words, 6), load(words, 7)
+    out_frequency, out_channel = load(words, 8), load(words, 9)
+    height, depth, LANES = load(matrix, 0), load(matrix, 1), lanes_of(out)
+    line = VECTORS * LANES
+    half_, m_ = empty_like(out, height * depth * line), empty_like(out, height * depth + 1)
+    half, m = data(half_), data(m_)
+    read(matrix, m)
+    for unit in range(start, stop):
+        tile = begin
+        while tile < end:
+            sample, number = tile // each, tile % each
+            count = min(min(row - number % row, end - tile), line)
+            at = sample * sample_step + unit * channel_step + load(origins, number)
+            transform(
+                matrix, m, 1 if count <= LANES else VECTORS, source, at, half, out,
+                unit * out_channel + tile - begin, height * out_frequency, out_frequency,
+            )  # fmt: skip
+            tile += count
+    keep(half_, m_)
+
+
+def weights(words, w, _, out, start, stop):
+    """Units: filters. The transforms of their kernels, with the channels that they sum in lanes."""
+    matrix, filters, channels, taps = (
+        word(words, 0), load(words, 1), load(words, 2), word(words, 3),
+    )  # fmt: skip
+    w_group, w_filter, w_channel, w_at = (
+        load(words, 4), load(words, 5), load(words, 6), load(words, 7),
+    )  # fmt: skip
+    out_frequency, out_filter = load(words, 8), load(words, 9)
+    height, depth = load(matrix, 0), load(matrix, 1)
+    line = VECTORS * lanes_of(out)
+    half_, m_ = empty_like(out, height * depth * line), empty_like(out, height * depth + 1)
+    kernel_ = empty_like(out, depth * depth * line)
+    half, m, kernel = data(half_), data(m_), data(kernel_)
+    read(matrix, m)
+    for unit in range(start, stop):
+        at = w_at + unit // filters * w_group + unit % filters * w_filter
+        for channel in range(0, channels, line):
+            for t in range(depth * depth):
+                first = at + channel * w_channel + load(taps, t)
+                for lane in range(min(line, channels - channel)):
+                    store(kernel, t * line + lane, load(w, first + lane * w_channel))
+            transform(
+                matrix, m, VECTORS, kernel, 0, half, out, unit * out_filter + channel,
+                height * out_frequency, out_frequency,
+            )  # fmt: skip
+    keep(half_, m_, kernel_)
+
+
+def outputs(words, u, v, y, start, stop):
+    """Units: group, block of filters, block of tiles. Sums over channels, transformed back.
+
+    u holds the transforms of the kernels, v those of the tiles from begin to end.
+    """
+    matrix, first, filters, block, channels = (
+        word(words, 0), load(words, 1), load(words, 2), load(words, 3), load(words, 4),
+    )  # fmt: skip
+    begin, end, row, each = load(words, 5), load(words, 6), load(words, 7), load(words, 8)
+    u_frequency, u_filter, v_frequency, v_channel = (
+        load(words, 9), load(words, 10), load(words, 11), load(words, 12),
+    )  # fmt: skip
+    y_sample, y_group, y_channel, y_position = (
+        load(words, 13), load(words, 14), load(words, 15), load(words, 16),
+    )  # fmt: skip
+    rows_of_y, row_of_y = load(words, 17), load(words, 18)
+    size, length, line = load(matrix, 0), load(matrix, 1), VECTORS * lanes_of(y)
+    tile_blocks, filter_blocks = -(-(end - begin) // line), -(-filters // block)
+    sums_, out_ = empty_like(y, length * length * block * line), empty_like(y, size * size * line)
+    half_, m_ = empty_like(y, size * length * line), empty_like(y, size * length + 1)
+    offsets = np.empty(block + 2 * channels + 3 * line, np.int64)
+    sums, out, half, m = data(sums_), data(out_), data(half_), data(m_)
+    u_rows = data(offsets)
+    u_steps = shifted(u_rows, block)
+    v_steps = shifted(u_steps, channels)
+    places = shifted(v_steps, channels)
+    read(matrix, m)
+    for c in range(channels):
+        store(u_steps, c, c)
+        store(v_steps, c, c * v_channel)
+    for unit in range(start, stop):
+        group = unit // (filter_blocks * tile_blocks)
+        filter_ = unit // tile_blocks % filter_blocks * block
+        tile = begin + unit % tile_blocks * line
+        count, lanes = min(block, filters - filter_), min(line, end - tile)
+        vectors = VECTORS if 2 * lanes > line else 1
+        for r in range(count):
+            store(u_rows, r, (group * filters + filter_ + r) * u_filter)
+        for f in range(length * length):
+            product(
+                count, vectors, shifted(u, f * u_frequency), u_rows, u_steps, v,
+                f * v_frequency + group * channels * v_channel + tile - begin, v_steps, channels,
+                sums, f * block * line, line, True,
+            )  # fmt: skip
+        for lane in range(lanes):
+            sample, number = (tile + lane) // each, (tile + lane) % each
+            i, j = number // row * size, number % row * size
+            store(places, 3 * lane, sample * y_sample + (i * row_of_y + j) * y_position)
+            store(places, 3 * lane + 1, min(size, rows_of_y - i))
+            store(places, 3 * lane + 2, min(size, row_of_y - j))
+        for r in range(count):
+            transform(matrix, m, vectors, sums, r * line, half, out, 0, size * line, line)
+            at = group * y_group + (first + filter_ + r) * y_channel
+            divide(out, size * size * line, load(m, size * length))
+            spread_out(out, size, lanes, y, at, places, row_of_y * y_position, y_position)
+    keep(sums_, out_, half_, m_, offsets)
+
+
+def sums(words, z, v, out, start, stop):
+    """Units: group, frequency, block of channels. Adds products of transforms, summed over tiles.
+
+    z holds those of the filters' tiles of dy, v those of the channels' tiles of x.
+    """
+    filters, channels, length, z_frequency, z_filter, v_frequency, v_channel = (
+        load(words, 0), load(words, 1), load(words, 2), load(words, 3), load(words, 4),
+        load(words, 5), load(words, 6),
+    )  # fmt: skip
+    out_frequency, out_filter, frequencies, fresh, limit = (
+        load(words, 7), load(words, 8), load(words, 9), load(words, 10) == 1, load(words, 11),
+    )  # fmt: skip
+    line = VECTORS * lanes_of(out)
+    blocks = -(-channels // line)
+    panel_ = empty_like(out, max(length, 2) * line)
+    offsets = np.empty(filters + 2 * max(length, 2) + line, np.int64)
+    panel, rows = data(panel_), data(offsets)
+    steps = shifted(rows, filters)
+    lines = shifted(steps, max(length, 2))
+    lanes_at = shifted(lines, max(length, 2))
+    for i in range(max(length, 2)):
+        store(steps, i, i)
+        store(lines, i, i * line)
+    for lane in range(line):
+        store(lanes_at, lane, lane * v_channel)
+    for unit in range(start, stop):
+        group, channel = unit // (frequencies * blocks), unit % blocks * line
+        frequency, lanes = unit // blocks % frequencies, min(line, channels - channel)
+        first = frequency * v_frequency + (group * channels + channel) * v_channel
+        pack(shifted(v, first), limit - first, steps, lanes_at, 1, length, lanes, panel, lines)
+        for r in range(filters):
+            store(rows, r, (group * filters + r) * z_filter)
+        product(
+            filters, VECTORS if 2 * lanes > line else 1, shifted(z, frequency * z_frequency), rows,
+            steps, panel, 0, lines, length, out,
+            frequency * out_frequency + group * filters * out_filter + channel, out_filter, fresh,
+        )  # fmt: skip
+    keep(panel_, offsets)
+
+
+def gradients(words, sums, _, w, start, stop):
+    """Units: filters. Sums over tiles, transformed back to the taps."""
+    matrix, channels, taps = word(words, 0), load(words, 1), load(words, 2)
+    sums_filter, kernel = load(words, 3), load(words, 4)
+    height, depth = load(matrix, 0), load(matrix, 1)
+    line = VECTORS * lanes_of(w)
+    half_, m_ = empty_like(w, height * depth * line), empty_like(w, height * depth + 1)
+    out_ = empty_like(w, height * height * line)
+    half, m, out = data(half_), data(m_), data(out_)
+    read(matrix, m)
+    for unit in range(start, stop):
+        for channel in range(0, channels, line):
+            transform(
+                matrix, m, VECTORS, sums, unit * sums_filter + channel, half, out, 0,
+                height * line, line,
+            )  # fmt: skip
+            divide(out, height * height * line, load(m, height * depth))
+            for lane in range(min(line, channels - channel)):
+                at = (unit * channels + channel + lane) * taps
+                for i in range(kernel):
+                    for j in range(kernel):
+                        value = load(out, (i * height + j) * line + lane)
+                        store(w, at + i * kernel + j, value)
+    keep(half_, m_, out_)
+
+
+@compiled(fastmath=False)
+def divide(values, count, divisor):
+    """Divide in place."""
+    for i in range(count):
+        store(values, i, load(values, i) / divisor)
+
+
+@compiled(fastmath=False)
+def spread_out(squares, size, lanes, y, at, places, row_step, step):
+    """Store the square of every lane, as far as it lies within y."""
+    line = VECTORS * lanes_of(y)
+    for lane in range(lanes):
+        to = at + load(places, 3 * lane)
+        for i in range(load(places, 3 * lane + 1)):
+            for j in range(load(places, 3 * lane + 2)):
+                value = load(squares, (i * size + j) * line + lane)
+                store(y, to + i * row_step + j * step, value)

@@ -1,0 +1,324 @@
+"""Winograd's algorithm: 3 x 3 kernels in a quarter of the multiplications, or in 4/9 of them.
+
+An output tile of m x m numbers takes (m + 2)**2 multiplications per channel, not 9 m**2:
+
+    Y = A' [ sum over channels of (G g G') * (B' d B) ] A
+
+where g is the kernel, d the tile of the input that Y sees, of (m + 2) x (m + 2) numbers, * is by
+elements, and ' transposes (A. Lavin and S. Gray, "Fast algorithms for convolutional neural
+networks", CVPR 2016). Both gradients follow from it:
+
+- That of the input is a convolution of dy with the kernels turned around.
+- That of the weights is the transpose of Y in g, ``G' [ sum over tiles of (A dY A') * (B' d B) ] G``.
+
+G has fractions in it; here it is multiplied by their common denominator, and what it makes is
+divided by the square of that. So the numbers of all matrices are small integers, and integers whose
+sums stay below ``1 / u`` on the way are convolved exactly.
+
+A number that is off makes its whole tile so, so there is a bound for tiles, not for their elements:
+a number of Y is off by at most ``q * u / (1 - q * u)`` times the same number of
+
+    abs(A') [ sum over channels of (abs(G) abs(g) abs(G')) * (abs(B') abs(d) abs(B)) ] abs(A)
+
+with unit roundoff u and as many roundings in a row as there can be, ``q = C + 4 m + 15`` (compare
+B. Barabasz, A. Anderson, K. M. Soodhalter and D. Gregg, "Error analysis and improving the accuracy
+of Winograd convolution for deep neural networks", ACM TOMS 2020). For m = 2 the errors are a few
+times those of direct sums, for m = 4 some ten times. Sums overflow a few thousand times earlier.
+
+The m is 2 or 4, whichever takes fewer multiplications for all tiles; 2 where both take as many.
+"""
+
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convref.errors import WordError
+from convref.geometry import Axis, Geometry, Offsets, gathered
+from convref.kernels.jit import in_memory, transforms, view
+from convref.kernels.jit.crew import Kernel, listed, share
+from convref.kernels.jit.micro import VECTORS
+from convref.kernels.jit.plans import bare
+from convref.kernels.jit.plans.plan import placing
+from convref.kernels.jit.vectors import vector_lanes
+from convref.memory import check_fits
+from convref.phases import stored
+
+Array = NDArray[Any]
+
+TILES, WEIGHTS, OUTPUTS = map(
+    Kernel, (transforms.tiles, transforms.weights, transforms.outputs)
+)
+SUMS, GRADIENTS = Kernel(transforms.sums), Kernel(transforms.gradients)
+
+TAPS = 3
+"""Of a kernel, along each axis."""
+CACHE = 2**22
+"""Bytes of transforms of tiles, and twice as many of kernels, to work on at a time."""
+BLOCK = 48
+"""Filters whose sums are held at a time."""
+
+
+class Algorithm(NamedTuple):
+    """The matrices for one m, and the denominator of those that G had."""
+
+    input: Offsets
+    """B'"""
+    kernel: Offsets
+    """G, times the denominator."""
+    output: Offsets
+    """A'"""
+    denominator: int
+
+    @property
+    def size(self) -> int:
+        """m"""
+        return len(self.output)
+
+
+ALGORITHMS = (
+    Algorithm(
+        np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]),
+        np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]),
+        np.array([[1, 1, 1, 0], [0, 1, -1, -1]]),
+        2,
+    ),
+    Algorithm(
+        np.array(
+            [
+                [4, 0, -5, 0, 1, 0],
+                [0, -4, -4, 1, 1, 0],
+                [0, 4, -4, -1, 1, 0],
+                [0, -2, -1, 2, 1, 0],
+                [0, 2, -1, -2, 1, 0],
+                [0, 4, 0, -5, 0, 1],
+            ]
+        ),
+        np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]),
+        np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]),
+        24,
+    ),
+)  # fmt: skip
+"""F(2x2, 3x3) and F(4x4, 3x3), as Lavin and Gray give them."""
+
+
+class Tiles(NamedTuple):
+    """An operand (N, G, C/G, positions) on a canvas that is stored by phase, cut into tiles."""
+
+    canvas: Array
+    cells: int
+    """Of the canvas of a channel."""
+    channels: int
+    """Of all groups."""
+    taps: Offsets
+    """(length, length) offsets of the numbers of a tile."""
+    origins: Offsets
+    """(tiles of a sample) offsets of the tiles."""
+    counts: tuple[int, ...]
+    """Tiles along each axis."""
+    total: int
+    """Tiles of all samples."""
+
+
+def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
+    """Fill y; raise WordError for a geometry that the algorithm is not for."""
+    check_geometry(geometry)
+    T = w.shape[3]
+    convolve(x, w, (w.shape[2] * T, T), np.arange(T), y, geometry)
+
+
+def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
+    """Fill x: by a convolution of dy, and where padding repeats inputs, by what that adds up to."""
+    check_geometry(geometry)
+    if geometry.padding_mode != "zeros":
+        canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
+        input_grad(canvas, w, y, bare(geometry))
+        geometry.take_back(canvas, x)
+        return
+    T = w.shape[3]
+    convolve(y, w, (T, w.shape[2] * T), np.arange(T)[::-1].copy(), x, gathered(geometry))
+
+
+def convolve(
+    x: Array, w: Array, steps: tuple[int, int], taps: Offsets, y: Array, geometry: Geometry
+) -> None:
+    """Fill y, for weights that lie ``steps`` apart by channels of y and of x, and by ``taps``."""
+    N, G, C, _ = x.shape
+    if not y.size or not C:
+        y[...] = 0
+        return
+    a = chosen(geometry)
+    seen = placed(x, geometry, a.size, len(a.input))
+    K, length, line = y.shape[2], len(a.input), VECTORS * vector_lanes(y.itemsize)
+    macs = N * G * C * K * geometry.macs
+    pitch = whole(C, line)
+    filters = fitting(2 * CACHE, length**2 * G * pitch * y.itemsize, K, BLOCK)
+    tiles = fitting(CACHE, length**2 * G * C * y.itemsize, seen.total, line)
+    v_step = tiles + line
+    u = room(length**2 * G * filters * pitch, y.dtype)
+    v = room(length**2 * (G * C * v_step + line), y.dtype)
+    to_kernels = matrix(a.kernel, np.arange(TAPS) * TAPS * line, np.arange(TAPS) * line, line)
+    block = whole(-(-filters // -(-filters // BLOCK)), 1)
+    plane = np.arange(length) * block * line
+    to_outputs = matrix(a.output, plane * length, plane, line, a.denominator**2)
+    for first in range(0, K, filters):
+        here = min(filters, K - first)
+        u_strides = G * here * pitch, pitch
+        run(
+            WEIGHTS, w, w, u, G * here, macs, to_kernels, here, C, taps, w[0].size, *steps,
+            first * steps[0], *u_strides,
+        )  # fmt: skip
+        for begin in range(0, seen.total, tiles):
+            end = min(begin + tiles, seen.total)
+            if tiles < seen.total or not first:
+                transform(seen, a.input, begin, end, v_step, v, macs)
+            units = G * -(-here // block) * -(-(end - begin) // line)
+            run(
+                OUTPUTS, u, v, y, units, macs, to_outputs, first, here, block, C, begin, end,
+                seen.counts[1], prod(seen.counts), *u_strides, G * C * v_step + line, v_step,
+                *view(y).strides, *geometry.output_size,
+            )  # fmt: skip
+
+
+def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
+    """Fill w, by the transpose of the algorithm."""
+    check_geometry(geometry)
+    N, G, K, _ = y.shape
+    C = x.shape[2]
+    if not w.size or not N:
+        w[...] = 0
+        return
+    a = chosen(geometry)
+    length, line = len(a.input), VECTORS * vector_lanes(w.itemsize)
+    seen = placed(x, geometry, a.size, length)
+    made = placed(y, outputs_of(geometry), a.size, a.size)
+    macs = N * G * C * K * geometry.macs
+    tiles = fitting(CACHE, length**2 * G * (C + K) * w.itemsize, seen.total, line)
+    step, pitch = tiles + line, whole(C, line)
+    v, z = (room(length**2 * (G * count * step + line), w.dtype) for count in (C, K))
+    v_strides, z_strides = ((G * count * step + line, step) for count in (C, K))
+    totals = room(length**2 * G * K * pitch, w.dtype)
+    for begin in range(0, seen.total, tiles):
+        end = min(begin + tiles, seen.total)
+        transform(seen, a.input, begin, end, step, v, macs)
+        transform(made, a.output.T, begin, end, step, z, macs)
+        run(
+            SUMS, z, v, totals, G * length**2 * -(-C // line), macs, K, C, end - begin, *z_strides,
+            *v_strides, G * K * pitch, pitch, length**2, begin == 0, v.size,
+        )  # fmt: skip
+    # A row of zeros, for there are no tiles of three rows.
+    back = np.vstack([a.kernel.T, np.zeros((1, length), np.int64)])
+    plane = np.arange(length) * G * K * pitch
+    to_taps = matrix(back, plane * length, plane, line, a.denominator**2)
+    run(GRADIENTS, totals, totals, w, G * K, macs, to_taps, C, TAPS**2, pitch, TAPS)
+
+
+def chosen(geometry: Geometry) -> Algorithm:
+    """The algorithm that takes the fewest multiplications.
+
+    >>> [chosen(Geometry.of(size + 2, (3, 3))).size for size in (2, 3, 5, 7)]
+    [2, 4, 2, 4]
+    """
+
+    def multiplications(a: Algorithm) -> int:
+        return len(a.input) ** 2 * prod(-(-size // a.size) for size in geometry.output_size)
+
+    return min(ALGORITHMS, key=multiplications)
+
+
+def check_geometry(geometry: Geometry) -> None:
+    """Raise WordError unless it is one of 3 x 3 kernels that neither step nor spread."""
+    axes = geometry.axes
+    steps = {
+        "stride": tuple(axis.stride for axis in axes),
+        "dilation": tuple(axis.dilation for axis in axes),
+        "input_dilation": tuple(axis.input_dilation for axis in axes),
+    }
+    if geometry.kernel_size != (TAPS, TAPS):
+        rule = f"3 x 3 taps only, and the kernel has the size {geometry.kernel_size}"
+    else:
+        others = [f"`{name}` is {step}" for name, step in steps.items() if {*step} != {1}]
+        if not others:
+            return
+        rule = f"kernels that step by 1, and {' and '.join(others)}"
+    raise WordError(f"the back end 'winograd' takes {rule}", "use 'numba'")
+
+
+def outputs_of(geometry: Geometry) -> Geometry:
+    """The output as an input that nothing pads."""
+    axes = tuple(Axis(axis.output, 1, 1, 1, 1, 0, 0) for axis in geometry.axes)
+    return Geometry(axes, geometry.groups, "zeros")
+
+
+def placed(x: Array, geometry: Geometry, size: int, length: int) -> Tiles:
+    """The tiles of an operand, each ``size`` after the last, and ``length`` long.
+
+    They are what the windows of a kernel of that length see, at that stride.
+    """
+    counts = tuple(-(-axis.output // size) for axis in geometry.axes)
+    axes = tuple(
+        Axis(axis.size, length, size, 1, 1, axis.lo, (count - 1) * size + length - axis.lo - axis.size)
+        for axis, count in zip(geometry.axes, counts, strict=True)
+    )
+    seen = stored(Geometry(axes, geometry.groups, geometry.padding_mode), by_phase=True)
+    x = np.ascontiguousarray(x)
+    first = placing(view(x), seen.placement, x.itemsize)
+    canvas = room(first.size, x.dtype)
+    canvas[first.size - first.slack :] = 0
+    share(first.kernel, first.words, x.reshape(-1), x, canvas, first.units, x.size)
+    channels, total = x.shape[1] * x.shape[2], len(x) * prod(counts)
+    taps = seen.taps.reshape(length, length)
+    return Tiles(canvas, seen.cells, channels, taps, seen.origins, counts, total)
+
+
+def transform(
+    tiles: Tiles, m: Offsets, begin: int, end: int, step: int, out: Array, macs: int
+) -> None:
+    """Transforms of the tiles from begin to end, ``step`` apart by channels of ``out``."""
+    line = VECTORS * vector_lanes(out.itemsize)
+    taps, cells, channels = tiles.taps, tiles.cells, tiles.channels
+    words = matrix(m, taps[:, 0].copy(), taps[0] - taps[0, 0], line)
+    run(
+        TILES, tiles.canvas, tiles.canvas, out, channels, macs, words, begin, end, tiles.counts[1],
+        prod(tiles.counts), tiles.origins, channels * cells, cells, channels * step + line, step,
+    )  # fmt: skip
+
+
+def matrix(
+    m: Offsets, outer: Offsets, inner: Offsets, line: int, divisor: int = 1
+) -> tuple[int | Offsets, ...]:
+    """The words of a transform by ``m`` of squares whose numbers lie so far apart."""
+    height, depth = m.shape
+    down, along = np.arange(height), np.arange(depth)
+    return (
+        height, depth, np.append(m.ravel(), divisor), down * depth, along, outer, inner,
+        along * height * line,
+    )  # fmt: skip
+
+
+def run(kernel: Kernel, a: Array, b: Array, out: Array, units: int, macs: int, *items: Any) -> None:
+    """Let a kernel do all units, by words of which some are lists of words."""
+    nested = [listed(*item) if isinstance(item, tuple) else item for item in items]
+    share(kernel, listed(*nested), in_place(a), in_place(b), in_place(out), units, macs)
+
+
+def in_place(a: Array) -> Array:
+    """All numbers of an operand or of a list, as they lie in memory."""
+    return in_memory(a) if a.ndim == 4 else a
+
+
+def fitting(bytes_: int, each: int, most: int, step: int) -> int:
+    """How many things of ``each`` bytes to do at a time: whole steps, or all that there are."""
+    return min(most, whole(max(1, bytes_ // each), step))
+
+
+def whole(count: int, step: int) -> int:
+    """The count, rounded up to whole steps."""
+    return -(-count // step) * step
+
+
+def room(count: int, dtype: np.dtype[Any]) -> Array:
+    """An array for so many numbers on the way."""
+    check_fits(count * dtype.itemsize, "the transforms")
+    return np.empty(count, dtype)
