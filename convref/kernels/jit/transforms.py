@@ -15,6 +15,9 @@ from convref.kernels.jit.micro import HEIGHTS, VECTORS, high_tile
 from convref.kernels.jit.move import pack
 from convref.kernels.jit.vectors import lanes_of
 
+RUN = 5
+"""Integers that say where a run of squares lies."""
+
 
 @compiled(fastmath=False)
 def transform(matrix, m, vectors, source, at, half, out, to, far, near):
@@ -138,7 +141,7 @@ def outputs(words, u, v, y, start, stop):
     tile_blocks, filter_blocks = -(-(end - begin) // line), -(-filters // block)
     sums_, out_ = empty_like(y, length * length * block * line), empty_like(y, size * size * line)
     half_, m_ = empty_like(y, size * length * line), empty_like(y, size * length + 1)
-    offsets = np.empty(block + 2 * channels + 3 * line, np.int64)
+    offsets = np.empty(block + 2 * channels + RUN * line, np.int64)
     sums, out, half, m = data(sums_), data(out_), data(half_), data(m_)
     u_rows = data(offsets)
     u_steps = shifted(u_rows, block)
@@ -162,17 +165,14 @@ def outputs(words, u, v, y, start, stop):
                 f * v_frequency + group * channels * v_channel + tile - begin, v_steps, channels,
                 sums, f * block * line, line, True,
             )  # fmt: skip
-        for lane in range(lanes):
-            sample, number = (tile + lane) // each, (tile + lane) % each
-            i, j = number // row * size, number % row * size
-            store(places, 3 * lane, sample * y_sample + (i * row_of_y + j) * y_position)
-            store(places, 3 * lane + 1, min(size, rows_of_y - i))
-            store(places, 3 * lane + 2, min(size, row_of_y - j))
+        runs = find_runs(
+            tile, lanes, row, each, size, y_sample, y_position, rows_of_y, row_of_y, places
+        )  # fmt: skip
         for r in range(count):
             transform(matrix, m, vectors, sums, r * line, half, out, 0, size * line, line)
             at = group * y_group + (first + filter_ + r) * y_channel
             divide(out, size * size * line, load(m, size * length))
-            spread_out(out, size, lanes, y, at, places, row_of_y * y_position, y_position)
+            spread_out(out, size, runs, y, at, places, row_of_y * y_position, y_position)
     keep(sums_, out_, half_, m_, offsets)
 
 
@@ -250,12 +250,56 @@ def divide(values, count, divisor):
 
 
 @compiled(fastmath=False)
-def spread_out(squares, size, lanes, y, at, places, row_step, step):
-    """Store the square of every lane, as far as it lies within y."""
+def find_runs(tile, lanes, row, each, size, sample_step, step, height, width, runs):
+    """Lanes whose squares lie beside each other in a result, as runs of it; how many there are.
+
+    A run is (its first lane, its whole squares, where the first lies, rows, columns of one that the
+    result cuts off).
+    """
+    count = lane = 0
+    while lane < lanes:
+        sample, number = (tile + lane) // each, (tile + lane) % each
+        i, j = number // row * size, number % row * size
+        squares = min(row - number % row, lanes - lane)
+        kept = min(width - j, squares * size)
+        run = shifted(runs, RUN * count)
+        store(run, 0, lane)
+        store(run, 1, kept // size)
+        store(run, 2, sample * sample_step + (i * width + j) * step)
+        store(run, 3, min(size, height - i))
+        store(run, 4, kept % size)
+        lane += squares
+        count += 1
+    return count
+
+
+@compiled(fastmath=False)
+def spread_out(squares, size, count, y, at, runs, row_step, step):
+    """Store the squares of all runs."""
     line = VECTORS * lanes_of(y)
-    for lane in range(lanes):
-        to = at + load(places, 3 * lane)
-        for i in range(load(places, 3 * lane + 1)):
-            for j in range(load(places, 3 * lane + 2)):
-                value = load(squares, (i * size + j) * line + lane)
-                store(y, to + i * row_step + j * step, value)
+    for number in range(count):
+        run = shifted(runs, RUN * number)
+        lane, whole, to, columns = load(run, 0), load(run, 1), at + load(run, 2), load(run, 4)
+        for i in range(load(run, 3)):
+            source, target = i * size * line + lane, to + i * row_step
+            if step == 1 and size == 4:
+                interleave_four(shifted(squares, source), shifted(y, target), whole)
+            else:
+                for square in range(whole):
+                    for j in range(size):
+                        value = load(squares, source + j * line + square)
+                        store(y, target + (square * size + j) * step, value)
+            for j in range(columns):
+                value = load(squares, source + j * line + whole)
+                store(y, target + (whole * size + j) * step, value)
+
+
+@compiled(fastmath=False)
+def interleave_four(rows, target, count):
+    """A number of each of four lines by turns, which LLVM makes vectors of."""
+    line = VECTORS * lanes_of(target)
+    for i in range(count):
+        store(target, 4 * i, load(rows, i))
+        store(target, 4 * i + 1, load(rows, line + i))
+        store(target, 4 * i + 2, load(rows, 2 * line + i))
+        store(target, 4 * i + 3, load(rows, 3 * line + i))

@@ -155,7 +155,7 @@ def convolve(
     pitch = whole(C, line)
     filters = fitting(2 * CACHE, length**2 * G * pitch * y.itemsize, K, BLOCK)
     tiles = fitting(CACHE, length**2 * G * C * y.itemsize, seen.total, line)
-    v_step = tiles + line
+    v_step = apart(tiles, y.itemsize)
     u = room(length**2 * G * filters * pitch, y.dtype)
     v = room(length**2 * (G * C * v_step + line), y.dtype)
     to_kernels = matrix(a.kernel, np.arange(TAPS) * TAPS * line, np.arange(TAPS) * line, line)
@@ -195,7 +195,7 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     made = placed(y, outputs_of(geometry), a.size, a.size)
     macs = N * G * C * K * geometry.macs
     tiles = fitting(CACHE, length**2 * G * (C + K) * w.itemsize, seen.total, line)
-    step, pitch = tiles + line, whole(C, line)
+    step, pitch = apart(tiles, w.itemsize), whole(C, line)
     v, z = (room(length**2 * (G * count * step + line), w.dtype) for count in (C, K))
     v_strides, z_strides = ((G * count * step + line, step) for count in (C, K))
     totals = room(length**2 * G * K * pitch, w.dtype)
@@ -306,6 +306,15 @@ def run(kernel: Kernel, a: Array, b: Array, out: Array, units: int, macs: int, *
 def in_place(a: Array) -> Array:
     """All numbers of an operand or of a list, as they lie in memory."""
     return in_memory(a) if a.ndim == 4 else a
+
+
+def apart(tiles: int, itemsize: int) -> int:
+    """How far apart the lines of so many tiles lie: by room for whole vectors, and an odd number.
+
+    Were it a power of two, neighbouring lines would share few places of the cache.
+    """
+    LANES = vector_lanes(itemsize)
+    return whole(tiles, 2 * LANES) + (VECTORS + 1) * LANES
 
 
 def fitting(bytes_: int, each: int, most: int, step: int) -> int:
