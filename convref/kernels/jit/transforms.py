@@ -68,28 +68,42 @@ def product(
 
 def tiles(words, source, _, out, start, stop):
     """Units: channels. The transforms of tiles of a canvas that is stored by phase."""
-    matrix, begin, end, row, each = (
+    matrix, begin, end, out_frequency, out_channel = (
         word(words, 0), load(words, 1), load(words, 2), load(words, 3), load(words, 4),
     )  # fmt: skip
-    origins, sample_step, channel_step = word(words, 5), load(words, 6), load(words, 7)
-    out_frequency, out_channel = load(words, 8), load(words, 9)
-    height, depth, LANES = load(matrix, 0), load(matrix, 1), lanes_of(out)
-    line = VECTORS * LANES
-    half_, m_ = empty_like(out, height * depth * line), empty_like(out, height * depth + 1)
+    seen = word(words, 5)
+    height, depth = load(matrix, 0), load(matrix, 1)
+    half_ = empty_like(out, height * depth * VECTORS * lanes_of(out))
+    m_ = empty_like(out, height * depth + 1)
     half, m = data(half_), data(m_)
     read(matrix, m)
     for unit in range(start, stop):
-        tile = begin
-        while tile < end:
-            sample, number = tile // each, tile % each
-            count = min(min(row - number % row, end - tile), line)
-            at = sample * sample_step + unit * channel_step + load(origins, number)
-            transform(
-                matrix, m, 1 if count <= LANES else VECTORS, source, at, half, out,
-                unit * out_channel + tile - begin, height * out_frequency, out_frequency,
-            )  # fmt: skip
-            tile += count
+        channel_tiles(
+            matrix, m, seen, source, unit, begin, end, half, out, unit * out_channel, out_frequency
+        )  # fmt: skip
     keep(half_, m_)
+
+
+@compiled(fastmath=False)
+def channel_tiles(matrix, m, seen, source, channel, begin, end, half, out, to, frequency):
+    """The transforms of a channel's tiles from begin to end, a row of tiles at a time.
+
+    ``seen`` says how tiles lie: tiles of a row, tiles of a sample, numbers of a sample and of a
+    channel, and the tiles' origins.
+    """
+    row, each, sample_step, channel_step, origins = (
+        load(seen, 0), load(seen, 1), load(seen, 2), load(seen, 3), word(seen, 4),
+    )  # fmt: skip
+    LANES, tile = lanes_of(out), begin
+    while tile < end:
+        sample, number = tile // each, tile % each
+        count = min(min(row - number % row, end - tile), VECTORS * LANES)
+        transform(
+            matrix, m, 1 if count <= LANES else VECTORS, source,
+            sample * sample_step + channel * channel_step + load(origins, number), half, out,
+            to + tile - begin, load(matrix, 0) * frequency, frequency,
+        )  # fmt: skip
+        tile += count
 
 
 def weights(words, w, _, out, start, stop):
@@ -121,59 +135,69 @@ def weights(words, w, _, out, start, stop):
     keep(half_, m_, kernel_)
 
 
-def outputs(words, u, v, y, start, stop):
-    """Units: group, block of filters, block of tiles. Sums over channels, transformed back.
+def outputs(words, u, canvas, y, start, stop):
+    """Units: group, block of tiles, share of the filters. Tiles of the result.
 
-    u holds the transforms of the kernels, v those of the tiles from begin to end.
+    u holds the transforms of the kernels; those of the tiles, and their products, are scratch.
     """
-    matrix, first, filters, block, channels = (
-        word(words, 0), load(words, 1), load(words, 2), load(words, 3), load(words, 4),
+    to_tiles, to_outputs, seen = word(words, 0), word(words, 1), word(words, 2)
+    first, filters, shares, block, channels, total = (
+        load(words, 3), load(words, 4), load(words, 5), load(words, 6), load(words, 7),
+        load(words, 8),
     )  # fmt: skip
-    begin, end, row, each = load(words, 5), load(words, 6), load(words, 7), load(words, 8)
-    u_frequency, u_filter, v_frequency, v_channel = (
-        load(words, 9), load(words, 10), load(words, 11), load(words, 12),
+    u_frequency, u_filter, y_sample, y_group, y_channel, y_position = (
+        load(words, 9), load(words, 10), load(words, 11), load(words, 12), load(words, 13),
+        load(words, 14),
     )  # fmt: skip
-    y_sample, y_group, y_channel, y_position = (
-        load(words, 13), load(words, 14), load(words, 15), load(words, 16),
-    )  # fmt: skip
-    rows_of_y, row_of_y = load(words, 17), load(words, 18)
-    size, length, line = load(matrix, 0), load(matrix, 1), VECTORS * lanes_of(y)
-    tile_blocks, filter_blocks = -(-(end - begin) // line), -(-filters // block)
-    sums_, out_ = empty_like(y, length * length * block * line), empty_like(y, size * size * line)
-    half_, m_ = empty_like(y, size * length * line), empty_like(y, size * length + 1)
+    rows_of_y, row_of_y = load(words, 15), load(words, 16)
+    size, length, line = load(to_outputs, 0), load(to_outputs, 1), VECTORS * lanes_of(y)
+    tile_blocks, step = -(-total // line), (channels + 1) * line
+    v_, sums_ = empty_like(y, length**2 * step), empty_like(y, length**2 * block * line)
+    half_, out_ = empty_like(y, length**2 * line), empty_like(y, size**2 * line)
+    m_ = empty_like(y, length**2 + size * length + 2)
     offsets = np.empty(block + 2 * channels + RUN * line, np.int64)
-    sums, out, half, m = data(sums_), data(out_), data(half_), data(m_)
-    u_rows = data(offsets)
+    v, sums, half, out, m, u_rows = (
+        data(v_), data(sums_), data(half_), data(out_), data(m_), data(offsets),
+    )  # fmt: skip
     u_steps = shifted(u_rows, block)
     v_steps = shifted(u_steps, channels)
     places = shifted(v_steps, channels)
-    read(matrix, m)
+    back = shifted(m, length**2 + 1)
+    read(to_tiles, m)
+    read(to_outputs, back)
     for c in range(channels):
         store(u_steps, c, c)
-        store(v_steps, c, c * v_channel)
+        store(v_steps, c, c * line)
     for unit in range(start, stop):
-        group = unit // (filter_blocks * tile_blocks)
-        filter_ = unit // tile_blocks % filter_blocks * block
-        tile = begin + unit % tile_blocks * line
-        count, lanes = min(block, filters - filter_), min(line, end - tile)
+        group, part = unit // (tile_blocks * shares), unit % shares
+        tile = unit // shares % tile_blocks * line
+        lanes = min(line, total - tile)
         vectors = VECTORS if 2 * lanes > line else 1
-        for r in range(count):
-            store(u_rows, r, (group * filters + filter_ + r) * u_filter)
-        for f in range(length * length):
-            product(
-                count, vectors, shifted(u, f * u_frequency), u_rows, u_steps, v,
-                f * v_frequency + group * channels * v_channel + tile - begin, v_steps, channels,
-                sums, f * block * line, line, True,
+        for c in range(channels):
+            channel_tiles(
+                to_tiles, m, seen, canvas, group * channels + c, tile, tile + lanes, half, v,
+                c * line, step,
             )  # fmt: skip
         runs = find_runs(
-            tile, lanes, row, each, size, y_sample, y_position, rows_of_y, row_of_y, places
+            tile, lanes, load(seen, 0), load(seen, 1), size, y_sample, y_position, rows_of_y,
+            row_of_y, places,
         )  # fmt: skip
-        for r in range(count):
-            transform(matrix, m, vectors, sums, r * line, half, out, 0, size * line, line)
-            at = group * y_group + (first + filter_ + r) * y_channel
-            divide(out, size * size * line, load(m, size * length))
-            spread_out(out, size, runs, y, at, places, row_of_y * y_position, y_position)
-    keep(sums_, out_, half_, m_, offsets)
+        end = filters * (part + 1) // shares
+        for begin in range(filters * part // shares, end, block):
+            count = min(block, end - begin)
+            for r in range(count):
+                store(u_rows, r, (group * filters + begin + r) * u_filter)
+            for f in range(length**2):
+                product(
+                    count, vectors, shifted(u, f * u_frequency), u_rows, u_steps, v, f * step,
+                    v_steps, channels, sums, f * block * line, line, True,
+                )  # fmt: skip
+            for r in range(count):
+                transform(to_outputs, back, vectors, sums, r * line, half, out, 0, size * line, line)
+                divide(out, size**2 * line, load(back, size * length))
+                at = group * y_group + (first + begin + r) * y_channel
+                spread_out(out, size, runs, y, at, places, row_of_y * y_position, y_position)
+    keep(v_, sums_, half_, out_, m_, offsets)
 
 
 def sums(words, z, v, out, start, stop):

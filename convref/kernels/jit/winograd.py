@@ -44,6 +44,7 @@ from convref.kernels.jit.plans.plan import placing
 from convref.kernels.jit.vectors import vector_lanes
 from convref.memory import check_fits
 from convref.phases import stored
+from convref.threads import num_threads
 
 Array = NDArray[Any]
 
@@ -58,6 +59,10 @@ CACHE = 2**22
 """Bytes of transforms of tiles, and twice as many of kernels, to work on at a time."""
 BLOCK = 48
 """Filters whose sums are held at a time."""
+UNITS_PER_THREAD = 4
+"""Units of a forward pass, where blocks of tiles are fewer, and filters are many enough."""
+SHARE = 96
+"""The fewest filters that are worth the transforms of a block of tiles."""
 
 
 class Algorithm(NamedTuple):
@@ -107,18 +112,14 @@ class Tiles(NamedTuple):
     """An operand (N, G, C/G, positions) on a canvas that is stored by phase, cut into tiles."""
 
     canvas: Array
-    cells: int
-    """Of the canvas of a channel."""
+    total: int
+    """Tiles of all samples."""
     channels: int
     """Of all groups."""
     taps: Offsets
     """(length, length) offsets of the numbers of a tile."""
-    origins: Offsets
-    """(tiles of a sample) offsets of the tiles."""
-    counts: tuple[int, ...]
-    """Tiles along each axis."""
-    total: int
-    """Tiles of all samples."""
+    words: tuple[int | Offsets, ...]
+    """What kernels are told: see transforms.channel_tiles."""
 
 
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -151,34 +152,26 @@ def convolve(
     a = chosen(geometry)
     seen = placed(x, geometry, a.size, len(a.input))
     K, length, line = y.shape[2], len(a.input), VECTORS * vector_lanes(y.itemsize)
-    macs = N * G * C * K * geometry.macs
-    pitch = whole(C, line)
-    filters = fitting(2 * CACHE, length**2 * G * pitch * y.itemsize, K, BLOCK)
-    tiles = fitting(CACHE, length**2 * G * C * y.itemsize, seen.total, line)
-    v_step = apart(tiles, y.itemsize)
-    u = room(length**2 * G * filters * pitch, y.dtype)
-    v = room(length**2 * (G * C * v_step + line), y.dtype)
+    macs, pitch = N * G * C * K * geometry.macs, whole(C, line)
+    some = fitting(2 * CACHE, length**2 * G * pitch * y.itemsize, K, BLOCK)
+    u = room(length**2 * G * some * pitch, y.dtype)
     to_kernels = matrix(a.kernel, np.arange(TAPS) * TAPS * line, np.arange(TAPS) * line, line)
-    block = whole(-(-filters // -(-filters // BLOCK)), 1)
-    plane = np.arange(length) * block * line
+    plane = np.arange(length) * BLOCK * line
     to_outputs = matrix(a.output, plane * length, plane, line, a.denominator**2)
-    for first in range(0, K, filters):
-        here = min(filters, K - first)
-        u_strides = G * here * pitch, pitch
+    blocks = G * -(-seen.total // line)
+    for first in range(0, K, some):
+        filters = min(some, K - first)
+        u_strides = G * filters * pitch, pitch
         run(
-            WEIGHTS, w, w, u, G * here, macs, to_kernels, here, C, taps, w[0].size, *steps,
+            WEIGHTS, w, w, u, G * filters, macs, to_kernels, filters, C, taps, w[0].size, *steps,
             first * steps[0], *u_strides,
         )  # fmt: skip
-        for begin in range(0, seen.total, tiles):
-            end = min(begin + tiles, seen.total)
-            if tiles < seen.total or not first:
-                transform(seen, a.input, begin, end, v_step, v, macs)
-            units = G * -(-here // block) * -(-(end - begin) // line)
-            run(
-                OUTPUTS, u, v, y, units, macs, to_outputs, first, here, block, C, begin, end,
-                seen.counts[1], prod(seen.counts), *u_strides, G * C * v_step + line, v_step,
-                *view(y).strides, *geometry.output_size,
-            )  # fmt: skip
+        shares = max(1, min(-(-UNITS_PER_THREAD * num_threads() // blocks), filters // SHARE))
+        run(
+            OUTPUTS, u, seen.canvas, y, blocks * shares, macs, matrix_of(seen, a.input, line),
+            to_outputs, seen.words, first, filters, shares, BLOCK, C, seen.total, *u_strides,
+            *view(y).strides, *geometry.output_size,
+        )  # fmt: skip
 
 
 def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -267,9 +260,9 @@ def placed(x: Array, geometry: Geometry, size: int, length: int) -> Tiles:
     canvas = room(first.size, x.dtype)
     canvas[first.size - first.slack :] = 0
     share(first.kernel, first.words, x.reshape(-1), x, canvas, first.units, x.size)
-    channels, total = x.shape[1] * x.shape[2], len(x) * prod(counts)
-    taps = seen.taps.reshape(length, length)
-    return Tiles(canvas, seen.cells, channels, taps, seen.origins, counts, total)
+    channels, each = x.shape[1] * x.shape[2], prod(counts)
+    words = counts[1], each, channels * seen.cells, seen.cells, seen.origins
+    return Tiles(canvas, len(x) * each, channels, seen.taps.reshape(length, length), words)
 
 
 def transform(
@@ -277,12 +270,15 @@ def transform(
 ) -> None:
     """Transforms of the tiles from begin to end, ``step`` apart by channels of ``out``."""
     line = VECTORS * vector_lanes(out.itemsize)
-    taps, cells, channels = tiles.taps, tiles.cells, tiles.channels
-    words = matrix(m, taps[:, 0].copy(), taps[0] - taps[0, 0], line)
     run(
-        TILES, tiles.canvas, tiles.canvas, out, channels, macs, words, begin, end, tiles.counts[1],
-        prod(tiles.counts), tiles.origins, channels * cells, cells, channels * step + line, step,
+        TILES, tiles.canvas, tiles.canvas, out, tiles.channels, macs, matrix_of(tiles, m, line),
+        begin, end, tiles.channels * step + line, step, tiles.words,
     )  # fmt: skip
+
+
+def matrix_of(tiles: Tiles, m: Offsets, line: int) -> tuple[int | Offsets, ...]:
+    """The words of a transform of tiles by ``m``."""
+    return matrix(m, tiles.taps[:, 0].copy(), tiles.taps[0] - tiles.taps[0, 0], line)
 
 
 def matrix(
