@@ -56,7 +56,9 @@ SUMS, GRADIENTS = Kernel(transforms.sums), Kernel(transforms.gradients)
 TAPS = 3
 """Of a kernel, along each axis."""
 CACHE = 2**22
-"""Bytes of transforms of tiles, and twice as many of kernels, to work on at a time."""
+"""Bytes of transforms of tiles to sum at a time."""
+KERNELS = 2**24
+"""Bytes of transforms of kernels to work with at a time."""
 BLOCK = 48
 """Filters whose sums are held at a time."""
 UNITS_PER_THREAD = 4
@@ -153,7 +155,8 @@ def convolve(
     seen = placed(x, geometry, a.size, len(a.input))
     K, length, line = y.shape[2], len(a.input), VECTORS * vector_lanes(y.itemsize)
     macs, pitch = N * G * C * K * geometry.macs, whole(C, line)
-    some = fitting(2 * CACHE, length**2 * G * pitch * y.itemsize, K, BLOCK)
+    some = fitting(KERNELS, length**2 * G * pitch * y.itemsize, K, BLOCK)
+    some = -(-K // -(-K // some))
     u = room(length**2 * G * some * pitch, y.dtype)
     to_kernels = matrix(a.kernel, np.arange(TAPS) * TAPS * line, np.arange(TAPS) * line, line)
     plane = np.arange(length) * BLOCK * line
