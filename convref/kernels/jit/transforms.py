@@ -193,7 +193,9 @@ def outputs(words, u, canvas, y, start, stop):
                     v_steps, channels, sums, f * block * line, line, True,
                 )  # fmt: skip
             for r in range(count):
-                transform(to_outputs, back, vectors, sums, r * line, half, out, 0, size * line, line)
+                transform(
+                    to_outputs, back, vectors, sums, r * line, half, out, 0, size * line, line
+                )
                 divide(out, size**2 * line, load(back, size * length))
                 at = group * y_group + (first + begin + r) * y_channel
                 spread_out(out, size, runs, y, at, places, row_of_y * y_position, y_position)

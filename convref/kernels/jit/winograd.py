@@ -9,7 +9,8 @@ elements, and ' transposes (A. Lavin and S. Gray, "Fast algorithms for convoluti
 networks", CVPR 2016). Both gradients follow from it:
 
 - That of the input is a convolution of dy with the kernels turned around.
-- That of the weights is the transpose of Y in g, ``G' [ sum over tiles of (A dY A') * (B' d B) ] G``.
+- That of the weights is the transpose of Y in g:
+  ``G' [ sum over tiles of (A dY A') * (B' d B) ] G``.
 
 G has fractions in it; here it is multiplied by their common denominator, and what it makes is
 divided by the square of that. So the numbers of all matrices are small integers, and integers whose
@@ -20,16 +21,19 @@ a number of Y is off by at most ``q * u / (1 - q * u)`` times the same number of
 
     abs(A') [ sum over channels of (abs(G) abs(g) abs(G')) * (abs(B') abs(d) abs(B)) ] abs(A)
 
-with unit roundoff u and as many roundings in a row as there can be, ``q = C + 4 m + 15`` (compare
-B. Barabasz, A. Anderson, K. M. Soodhalter and D. Gregg, "Error analysis and improving the accuracy
-of Winograd convolution for deep neural networks", ACM TOMS 2020). For m = 2 the errors are a few
-times those of direct sums, for m = 4 some ten times. Sums overflow a few thousand times earlier.
+with unit roundoff u and as many roundings in a row as there can be: ``q = C + 4 m + 15``, for that
+many channels, and for the gradient of the weights ``q = tiles + 6 m + 9`` with the matrices of its
+own (compare B. Barabasz, A. Anderson, K. M. Soodhalter and D. Gregg, "Error analysis and improving
+the accuracy of Winograd convolution for deep neural networks", ACM TOMS 2020). For m = 2 errors are
+a few times those of direct sums, for m = 4 some ten times. On the way numbers may be larger than
+any sum of the products' moduli, for m = 4 a million times: so much earlier do they overflow.
+Integers, and numbers that are not finite, are refused before they come here: see `backends`.
 
 The m is 2 or 4, whichever takes fewer multiplications for all tiles; 2 where both take as many.
 """
 
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +44,7 @@ from convref.kernels.jit import in_memory, transforms, view
 from convref.kernels.jit.crew import Kernel, listed, share
 from convref.kernels.jit.micro import VECTORS
 from convref.kernels.jit.plans import bare
-from convref.kernels.jit.plans.plan import placing
+from convref.kernels.jit.plans.plan import Placing, placing
 from convref.kernels.jit.vectors import vector_lanes
 from convref.memory import check_fits
 from convref.phases import stored
@@ -48,9 +52,7 @@ from convref.threads import num_threads
 
 Array = NDArray[Any]
 
-TILES, WEIGHTS, OUTPUTS = map(
-    Kernel, (transforms.tiles, transforms.weights, transforms.outputs)
-)
+TILES, WEIGHTS, OUTPUTS = map(Kernel, (transforms.tiles, transforms.weights, transforms.outputs))
 SUMS, GRADIENTS = Kernel(transforms.sums), Kernel(transforms.gradients)
 
 TAPS = 3
@@ -103,7 +105,9 @@ ALGORITHMS = (
             ]
         ),
         np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]),
-        np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]),
+        np.array(
+            [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+        ),
         24,
     ),
 )  # fmt: skip
@@ -157,7 +161,7 @@ def convolve(
     macs, pitch = N * G * C * K * geometry.macs, whole(C, line)
     some = fitting(KERNELS, length**2 * G * pitch * y.itemsize, K, BLOCK)
     some = -(-K // -(-K // some))
-    u = room(length**2 * G * some * pitch, y.dtype)
+    u = room(length**2 * G * some * pitch, y.dtype, "the transforms of the kernels")
     to_kernels = matrix(a.kernel, np.arange(TAPS) * TAPS * line, np.arange(TAPS) * line, line)
     plane = np.arange(length) * BLOCK * line
     to_outputs = matrix(a.output, plane * length, plane, line, a.denominator**2)
@@ -192,9 +196,12 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     macs = N * G * C * K * geometry.macs
     tiles = fitting(CACHE, length**2 * G * (C + K) * w.itemsize, seen.total, line)
     step, pitch = apart(tiles, w.itemsize), whole(C, line)
-    v, z = (room(length**2 * (G * count * step + line), w.dtype) for count in (C, K))
+    v, z = (
+        room(length**2 * (G * count * step + line), w.dtype, "the transforms of the tiles")
+        for count in (C, K)
+    )
     v_strides, z_strides = ((G * count * step + line, step) for count in (C, K))
-    totals = room(length**2 * G * K * pitch, w.dtype)
+    totals = room(length**2 * G * K * pitch, w.dtype, "the transforms of the kernels")
     for begin in range(0, seen.total, tiles):
         end = min(begin + tiles, seen.total)
         transform(seen, a.input, begin, end, step, v, macs)
@@ -232,13 +239,13 @@ def check_geometry(geometry: Geometry) -> None:
         "input_dilation": tuple(axis.input_dilation for axis in axes),
     }
     if geometry.kernel_size != (TAPS, TAPS):
-        rule = f"3 x 3 taps only, and the kernel has the size {geometry.kernel_size}"
+        rule = f"of 3 x 3 taps, and this one has the size {geometry.kernel_size}"
     else:
         others = [f"`{name}` is {step}" for name, step in steps.items() if {*step} != {1}]
         if not others:
             return
-        rule = f"kernels that step by 1, and {' and '.join(others)}"
-    raise WordError(f"the back end 'winograd' takes {rule}", "use 'numba'")
+        rule = f"that step by 1, and {' and '.join(others)}"
+    raise WordError(f"the back end 'winograd' takes kernels {rule}", "use 'numba'")
 
 
 def outputs_of(geometry: Geometry) -> Geometry:
@@ -254,13 +261,22 @@ def placed(x: Array, geometry: Geometry, size: int, length: int) -> Tiles:
     """
     counts = tuple(-(-axis.output // size) for axis in geometry.axes)
     axes = tuple(
-        Axis(axis.size, length, size, 1, 1, axis.lo, (count - 1) * size + length - axis.lo - axis.size)
+        Axis(
+            axis.size,
+            length,
+            size,
+            1,
+            1,
+            axis.lo,
+            (count - 1) * size + length - axis.lo - axis.size,
+        )
         for axis, count in zip(geometry.axes, counts, strict=True)
     )
     seen = stored(Geometry(axes, geometry.groups, geometry.padding_mode), by_phase=True)
     x = np.ascontiguousarray(x)
-    first = placing(view(x), seen.placement, x.itemsize)
-    canvas = room(first.size, x.dtype)
+    # Stored by phase, an operand is always placed.
+    first = cast(Placing, placing(view(x), seen.placement, x.itemsize))
+    canvas = room(first.size, x.dtype, "the padded input")
     canvas[first.size - first.slack :] = 0
     share(first.kernel, first.words, x.reshape(-1), x, canvas, first.units, x.size)
     channels, each = x.shape[1] * x.shape[2], prod(counts)
@@ -326,7 +342,7 @@ def whole(count: int, step: int) -> int:
     return -(-count // step) * step
 
 
-def room(count: int, dtype: np.dtype[Any]) -> Array:
-    """An array for so many numbers on the way."""
-    check_fits(count * dtype.itemsize, "the transforms")
+def room(count: int, dtype: np.dtype[Any], purpose: str) -> Array:
+    """An array for so many numbers; raise TooLargeError where it doesn't fit."""
+    check_fits(count * dtype.itemsize, purpose)
     return np.empty(count, dtype)
