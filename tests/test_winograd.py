@@ -28,7 +28,7 @@ from convref import (
     memory,
     using_backend,
 )
-from convref.kernels.jit import winograd
+from convref.kernels.jit import minimal, winograd
 
 Array = np.ndarray[Any, Any]
 OTHERS = "use one of 'naive', 'exact', 'numpy', 'numba'"
@@ -160,7 +160,7 @@ def test_every_kernel(last: bool, rng: np.random.Generator) -> None:
 def test_the_fewest_multiplications(size: int, m: int) -> None:
     """And of as many the smaller tile, which is the more accurate one."""
     geometry = Geometry.of(size, (3, 3), padding=1)
-    assert winograd.chosen(geometry).size == m
+    assert minimal.chosen(geometry).size == m
     counts = {n: (n + 2) ** 2 * (-(-size // n)) ** 2 for n in (2, 4)}
     assert counts[m] == min(counts.values())
 
@@ -220,7 +220,7 @@ def test_errors_stay_below_the_bound(
     canvas, canvas_of_dy = (
         np.pad(a.astype(float), [(0, 0), (0, 0), (1, 1), (1, 1)]) for a in (x, dy)
     )
-    assert winograd.chosen(Geometry.of(size, (3, 3), padding=1)).size == m
+    assert minimal.chosen(Geometry.of(size, (3, 3), padding=1)).size == m
 
     y = conv(x, w, padding=1, backend="winograd")
     of_y = magnitude(m, canvas, w.astype(float), size)

@@ -25,11 +25,14 @@ with unit roundoff u and as many roundings in a row as there can be: ``q = C + 4
 many channels, and for the gradient of the weights ``q = tiles + 6 m + 9`` with the matrices of its
 own (compare B. Barabasz, A. Anderson, K. M. Soodhalter and D. Gregg, "Error analysis and improving
 the accuracy of Winograd convolution for deep neural networks", ACM TOMS 2020). For m = 2 errors are
-a few times those of direct sums, for m = 4 some ten times. On the way numbers may be larger than
-any sum of the products' moduli, for m = 4 a million times: so much earlier do they overflow.
+about those of direct sums, for m = 4 four to seven times as large. On the way numbers may be larger
+than any sum of the products' moduli, for m = 4 some million times: so much earlier they overflow.
 Integers, and numbers that are not finite, are refused before they come here: see `backends`.
 
 The m is 2 or 4, whichever takes fewer multiplications for all tiles; 2 where both take as many.
+
+It overtakes `numba` with 64 channels and more on maps of 28 x 28 and more. On small maps, such as
+7 x 7, there are too few tiles for the transforms of the kernels to pay.
 """
 
 from math import prod
@@ -38,11 +41,11 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.errors import WordError
 from convref.geometry import Axis, Geometry, Offsets, gathered
 from convref.kernels.jit import in_memory, transforms, view
 from convref.kernels.jit.crew import Kernel, listed, share
 from convref.kernels.jit.micro import VECTORS
+from convref.kernels.jit.minimal import TAPS, check_geometry, chosen
 from convref.kernels.jit.plans import bare
 from convref.kernels.jit.plans.plan import Placing, placing
 from convref.kernels.jit.vectors import vector_lanes
@@ -55,8 +58,6 @@ Array = NDArray[Any]
 TILES, WEIGHTS, OUTPUTS = map(Kernel, (transforms.tiles, transforms.weights, transforms.outputs))
 SUMS, GRADIENTS = Kernel(transforms.sums), Kernel(transforms.gradients)
 
-TAPS = 3
-"""Of a kernel, along each axis."""
 CACHE = 2**22
 """Bytes of transforms of tiles to sum at a time."""
 KERNELS = 2**24
@@ -67,51 +68,6 @@ UNITS_PER_THREAD = 4
 """Units of a forward pass, where blocks of tiles are fewer, and filters are many enough."""
 SHARE = 96
 """The fewest filters that are worth the transforms of a block of tiles."""
-
-
-class Algorithm(NamedTuple):
-    """The matrices for one m, and the denominator of those that G had."""
-
-    input: Offsets
-    """B'"""
-    kernel: Offsets
-    """G, times the denominator."""
-    output: Offsets
-    """A'"""
-    denominator: int
-
-    @property
-    def size(self) -> int:
-        """m"""
-        return len(self.output)
-
-
-ALGORITHMS = (
-    Algorithm(
-        np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]),
-        np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]),
-        np.array([[1, 1, 1, 0], [0, 1, -1, -1]]),
-        2,
-    ),
-    Algorithm(
-        np.array(
-            [
-                [4, 0, -5, 0, 1, 0],
-                [0, -4, -4, 1, 1, 0],
-                [0, 4, -4, -1, 1, 0],
-                [0, -2, -1, 2, 1, 0],
-                [0, 2, -1, -2, 1, 0],
-                [0, 4, 0, -5, 0, 1],
-            ]
-        ),
-        np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]),
-        np.array(
-            [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
-        ),
-        24,
-    ),
-)  # fmt: skip
-"""F(2x2, 3x3) and F(4x4, 3x3), as Lavin and Gray give them."""
 
 
 class Tiles(NamedTuple):
@@ -215,37 +171,6 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     plane = np.arange(length) * G * K * pitch
     to_taps = matrix(back, plane * length, plane, line, a.denominator**2)
     run(GRADIENTS, totals, totals, w, G * K, macs, to_taps, C, TAPS**2, pitch, TAPS)
-
-
-def chosen(geometry: Geometry) -> Algorithm:
-    """The algorithm that takes the fewest multiplications.
-
-    >>> [chosen(Geometry.of(size + 2, (3, 3))).size for size in (2, 3, 5, 7)]
-    [2, 4, 2, 4]
-    """
-
-    def multiplications(a: Algorithm) -> int:
-        return len(a.input) ** 2 * prod(-(-size // a.size) for size in geometry.output_size)
-
-    return min(ALGORITHMS, key=multiplications)
-
-
-def check_geometry(geometry: Geometry) -> None:
-    """Raise WordError unless it is one of 3 x 3 kernels that neither step nor spread."""
-    axes = geometry.axes
-    steps = {
-        "stride": tuple(axis.stride for axis in axes),
-        "dilation": tuple(axis.dilation for axis in axes),
-        "input_dilation": tuple(axis.input_dilation for axis in axes),
-    }
-    if geometry.kernel_size != (TAPS, TAPS):
-        rule = f"of 3 x 3 taps, and this one has the size {geometry.kernel_size}"
-    else:
-        others = [f"`{name}` is {step}" for name, step in steps.items() if {*step} != {1}]
-        if not others:
-            return
-        rule = f"that step by 1, and {' and '.join(others)}"
-    raise WordError(f"the back end 'winograd' takes kernels {rule}", "use 'numba'")
 
 
 def outputs_of(geometry: Geometry) -> Geometry:
