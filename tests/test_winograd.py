@@ -1,6 +1,9 @@
 """The back end `winograd`: exact on integers, within its bound elsewhere, and what it refuses."""
 
+import sys
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -9,6 +12,7 @@ import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jit_cases import assert_survives, flush
 from messages import refused
 from rounding import ARITHMETICS, Arithmetic, gamma, unit_roundoff
 from strategies import reals
@@ -28,6 +32,7 @@ from convref import (
     memory,
     using_backend,
 )
+from convref.kernels import naive
 from convref.kernels.jit import minimal, winograd
 
 Array = np.ndarray[Any, Any]
@@ -286,6 +291,35 @@ def test_what_the_filled_array_held_does_not_matter(rng: np.random.Generator) ->
         assert (operands[filled] == once).all()
         for number in {0, 1, 2} - {filled}:
             assert (operands[number] == before[number]).all()
+
+
+def room_beside(beside: Callable[..., Array], count: int, dtype: Any, purpose: str) -> Array:
+    return beside(np.zeros((1, 1, 1, count), dtype)).reshape(-1)
+
+
+def compute_between_forbidden_pages() -> None:
+    """Ends the process with a signal where a kernel reads beyond an operand, or what it makes."""
+    rng = np.random.default_rng(3)
+    for at_end, size, groups, dtype in product(
+        (True, False), ((5, 6), (7, 18)), (1, 2), ("float32", "float64")
+    ):
+        beside = flush(at_end)
+        winograd.room = partial(room_beside, beside)
+        geometry = Geometry.of(size, (3, 3), padding=1)
+        sizes = [(2, groups, 3, prod(size)), (groups, 4, 3, 9), (2, groups, 4, prod(size))]
+        operands = [rng.integers(-9, 10, each).astype(dtype) for each in sizes]
+        for filled, name in enumerate(("input_grad", "weight_grad", "forward")):
+            arrays = [beside(operand) for operand in operands]
+            getattr(winograd, name)(*arrays, geometry)
+            wanted = [operand.copy() for operand in operands]
+            getattr(naive, name)(*wanted, geometry)
+            np.testing.assert_array_equal(np.rint(arrays[filled]), wanted[filled])
+    print("nothing beyond")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forbids pages as Linux does")
+def test_nothing_beyond_an_operand_is_read() -> None:
+    assert_survives("test_winograd")
 
 
 def test_without_samples_or_inputs() -> None:
