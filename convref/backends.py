@@ -2,8 +2,9 @@
 
 Four of them are interchangeable: they take every dtype and every number, sum integers exactly, and
 take NaN and infinity just where the windows do. `exact` is the one that makes no error but a last
-rounding. `fft` is not one of the four: an error, or a NaN, in one number spreads over all outputs.
-So it computes only where it is named, and refuses what it would spoil.
+rounding. `fft` and `winograd` are not of the four: an error, or a NaN, in one number spreads over
+all outputs, or over those of a tile. So they compute only where they are named, and refuse what
+they would spoil.
 """
 
 import os
@@ -28,9 +29,12 @@ MODULES = {
     "numpy": "convref.kernels.im2col",
     "numba": "convref.kernels.jit",
     "fft": "convref.kernels.fft",
+    "winograd": "convref.kernels.jit.winograd",
 }
-OPT_IN = ("fft",)
+OPT_IN = ("fft", "winograd")
 """Those that must be named, and that are not interchangeable with the others."""
+COMPILED = ("numba", "winograd")
+"""Those that need the package numba."""
 
 _chosen: ContextVar[str | None] = ContextVar("backend", default=None)
 
@@ -49,7 +53,8 @@ class Kernels(Protocol):
 def backends() -> tuple[str, ...]:
     """Names of the interchangeable back ends that work here, the slowest first.
 
-    The last is the default. Besides them there is "fft", for large kernels.
+    The last is the default. Besides them there are "fft", for large kernels, and "winograd", for
+    kernels of 3 x 3.
 
     >>> backends()
     ('naive', 'exact', 'numpy', 'numba')
@@ -104,29 +109,32 @@ def kernels(
     where it can't.
     """
     chosen = backend_name(name)
-    if chosen in ("numba", "exact") and total in WIDE:
+    if chosen in (*COMPILED, "exact") and total in WIDE:
         raise DtypeError(f"the back end {chosen!r} can't sum in {total}", "use 'numpy'")
-    if chosen == "fft":
-        _check_spectra(total, result or total, operands)
+    if chosen in OPT_IN:
+        _check_spread(chosen, total, result or total, operands)
     return _load(chosen)
 
 
-def _check_spectra(
-    total: np.dtype[Any], result: np.dtype[Any], operands: dict[str, NDArray[Any]]
+def _check_spread(
+    chosen: str, total: np.dtype[Any], result: np.dtype[Any], operands: dict[str, NDArray[Any]]
 ) -> None:
     """Check that the numbers are none that a transform would spoil."""
     others = f"use one of {', '.join(map(repr, backends()))}"
     for dtype in (total, result):
         if dtype.kind in "biu":
             raise DtypeError(
-                f"the back end 'fft' rounds, so it can't convolve integers (here {dtype})",
+                f"the back end {chosen!r} rounds, so it can't convolve integers (here {dtype})",
                 f"{others}, or convert to float64",
             )
+    if chosen == "winograd" and total.kind == "c":
+        raise DtypeError(f"the back end 'winograd' can't sum in {total}", others)
+    reach = "every output" if chosen == "fft" else "all outputs of a tile"
     for name, operand in operands.items():
         if not np.isfinite(operand).all():
             raise WordError(
-                f"the back end 'fft' can't convolve NaN or infinity, which would spread to every "
-                f"output, and `{name}` holds some (as {total})",
+                f"the back end {chosen!r} can't convolve NaN or infinity, which would spread to "
+                f"{reach}, and `{name}` holds some (as {total})",
                 others,
             )
 
@@ -159,7 +167,7 @@ def _checked(name: object, source: str) -> str:
             f"`{source}` (={shown(name)}) is not a back end",
             f"use one of {', '.join(map(repr, backends() + OPT_IN))}",
         )
-    if known == "numba" and not _has_numba():
+    if known in COMPILED and not _has_numba():
         raise MissingExtraError(
             f"`{source}` (={shown(name)}) needs the package numba, which is not installed",
             "pip install numba, or use 'numpy'",

@@ -19,7 +19,8 @@ The geometry words, which every function takes by keyword:
 
 and the words that say how to compute: ``accumulate`` the dtype that products are summed in (floats
 of 16 and 8 bits: float32; integers: int64; others: their own), ``out`` an array for the result,
-``backend`` one of `backends()`, or "fft" for large kernels, ``threads`` for the `numba` back end.
+``backend`` one of `backends()`, or "fft" for large kernels, or "winograd" for 3 x 3, ``threads``
+for the back ends `numba` and `winograd`.
 
 The result has the promoted dtype of the two arrays, and integers wrap in it as NumPy's do. Complex
 arrays are never conjugated: the gradients are transposes, not adjoints. All raise WordError,

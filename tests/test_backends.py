@@ -12,8 +12,9 @@ from messages import refused
 import convref
 from convref import MissingExtraError, WordError
 from convref.kernels import fft, im2col, naive
+from convref.kernels.jit import winograd
 
-KNOWN = "use one of 'naive', 'exact', 'numpy', 'numba', 'fft'"
+KNOWN = "use one of 'naive', 'exact', 'numpy', 'numba', 'fft', 'winograd'"
 choice = import_module("convref.backends")  # as an attribute of convref, the function hides it
 
 
@@ -82,6 +83,7 @@ def test_modules() -> None:
     assert choice.kernels("naive", single) is naive
     assert choice.kernels("NUMPY", single) is im2col
     assert choice.kernels("fft", single) is fft
+    assert choice.kernels("winograd", single) is winograd
     for name in convref.backends():
         for operator in ("forward", "input_grad", "weight_grad"):
             assert callable(getattr(choice.kernels(name, single), operator))
@@ -91,12 +93,13 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch, no_environment: None) ->
     monkeypatch.setattr(choice, "_has_numba", lambda: False)
     assert convref.backends() == ("naive", "exact", "numpy")
     assert choice.backend_name() == "numpy"
-    message = (
-        "conv: `backend` (='numba') needs the package numba, which is not installed; "
-        "pip install numba, or use 'numpy'"
-    )
-    with refused(MissingExtraError, message):
-        compute("numba")
+    for name in ("numba", "winograd"):
+        message = (
+            f"conv: `backend` (={name!r}) needs the package numba, which is not installed; "
+            "pip install numba, or use 'numpy'"
+        )
+        with refused(MissingExtraError, message):
+            compute(name)
 
 
 @pytest.mark.numba
