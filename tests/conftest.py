@@ -15,7 +15,7 @@ import convref
 if "numba" not in convref.backends():
     collect_ignore_glob = [
         "jit_cases.py", "test_jit*.py", "test_trust_cache.py", "test_trust_concurrency.py",
-        "test_trust_memory.py",
+        "test_trust_memory.py", "test_winograd.py",
     ]  # fmt: skip
 
 SEED = 1603_07285

@@ -12,7 +12,6 @@ from messages import refused
 import convref
 from convref import MissingExtraError, WordError
 from convref.kernels import fft, im2col, naive
-from convref.kernels.jit import winograd
 
 KNOWN = "use one of 'naive', 'exact', 'numpy', 'numba', 'fft', 'winograd'"
 choice = import_module("convref.backends")  # as an attribute of convref, the function hides it
@@ -83,7 +82,6 @@ def test_modules() -> None:
     assert choice.kernels("naive", single) is naive
     assert choice.kernels("NUMPY", single) is im2col
     assert choice.kernels("fft", single) is fft
-    assert choice.kernels("winograd", single) is winograd
     for name in convref.backends():
         for operator in ("forward", "input_grad", "weight_grad"):
             assert callable(getattr(choice.kernels(name, single), operator))
@@ -100,6 +98,15 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch, no_environment: None) ->
         )
         with refused(MissingExtraError, message):
             compute(name)
+
+
+@pytest.mark.numba
+def test_compiled_modules() -> None:
+    from convref.kernels import jit
+    from convref.kernels.jit import winograd
+
+    assert choice.kernels("numba", np.dtype(np.float32)) is jit
+    assert choice.kernels("winograd", np.dtype(np.float32)) is winograd
 
 
 @pytest.mark.numba

@@ -409,6 +409,35 @@ def test_what_is_not_finite_is_refused(number: float) -> None:
         conv_weight_grad(X, dy, (3, 3), backend="winograd")
 
 
+@pytest.mark.parametrize("operator", ["conv", "conv_input_grad", "conv_weight_grad"])
+def test_an_overflow_on_the_way_is_refused(operator: str) -> None:
+    """Sums of 1.6e38 stay below the largest float32, their transforms do not."""
+    x, w = np.full((1, 1, 6, 6), 1e37, np.float32), np.ones((1, 1, 3, 3), np.float32)
+    y = np.full((1, 1, 4, 4), 1e37, np.float32)
+    ones = np.ones_like(y)
+    calls = {
+        "conv": lambda how: conv(x, w, **how),
+        "conv_input_grad": lambda how: conv_input_grad(y, w, (6, 6), **how),
+        "conv_weight_grad": lambda how: conv_weight_grad(x, ones, (3, 3), **how),
+    }
+    assert np.isfinite(calls[operator]({"backend": "numba"})).all()
+    message = (
+        f"{operator}: the transforms of the back end 'winograd' overflowed float32: on the way "
+        "numbers are up to some million times as large as in the end; use 'numba', or divide the "
+        "numbers by a power of two"
+    )
+    with refused(WordError, message):
+        calls[operator]({"backend": "winograd"})
+
+
+def test_results_whose_own_sum_overflows_are_no_fault() -> None:
+    x, w = np.full((1000, 1, 4, 4), 2.0**117, np.float32), np.zeros((1, 1, 3, 3), np.float32)
+    w[0, 0, 1, 1] = 1
+    y = conv(x, w, backend="winograd")
+    np.testing.assert_array_equal(y, np.full((1000, 1, 2, 2), 2.0**117, np.float32))
+    assert y.sum(dtype=np.float64) > np.finfo(np.float32).max
+
+
 def test_transforms_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "machine_bytes", lambda: 2**18)
     message = (

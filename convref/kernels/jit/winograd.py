@@ -26,7 +26,8 @@ many channels, and for the gradient of the weights ``q = tiles + 6 m + 9`` with 
 own (compare B. Barabasz, A. Anderson, K. M. Soodhalter and D. Gregg, "Error analysis and improving
 the accuracy of Winograd convolution for deep neural networks", ACM TOMS 2020). For m = 2 errors are
 about those of direct sums, for m = 4 four to seven times as large. On the way numbers may be larger
-than any sum of the products' moduli, for m = 4 some million times: so much earlier they overflow.
+than any sum of the products' moduli, for m = 4 some million times: so much earlier they overflow,
+which is refused.
 Integers, and numbers that are not finite, are refused before they come here: see `backends`.
 
 The m is 2 or 4, whichever takes fewer multiplications for all tiles; 2 where both take as many.
@@ -41,6 +42,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from convref.errors import WordError
 from convref.geometry import Axis, Geometry, Offsets, gathered
 from convref.kernels.jit import in_memory, transforms, view
 from convref.kernels.jit.crew import Kernel, listed, share
@@ -135,6 +137,7 @@ def convolve(
             to_outputs, seen.words, first, filters, shares, BLOCK, C, seen.total, *u_strides,
             *view(y).strides, *geometry.output_size,
         )  # fmt: skip
+    check_overflow(y)
 
 
 def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -171,6 +174,20 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     plane = np.arange(length) * G * K * pitch
     to_taps = matrix(back, plane * length, plane, line, a.denominator**2)
     run(GRADIENTS, totals, totals, w, G * K, macs, to_taps, C, TAPS**2, pitch, TAPS)
+    check_overflow(w)
+
+
+def check_overflow(result: Array) -> None:
+    """Raise WordError where the transforms of finite numbers were not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A sum is quickly taken; that it is not finite need not be a number's fault.
+        finite = np.isfinite(result.sum()) or np.isfinite(result).all()
+    if not finite:
+        raise WordError(
+            f"the transforms of the back end 'winograd' overflowed {result.dtype}: on the way "
+            "numbers are up to some million times as large as in the end",
+            "use 'numba', or divide the numbers by a power of two",
+        )
 
 
 def outputs_of(geometry: Geometry) -> Geometry:
