@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lavin_gray import TRANSFORMS
 
 from convref import conv, conv_input_grad, conv_weight_grad, verify
 from convref.verify.bounds import FORMATS
@@ -35,10 +36,10 @@ def test_significands_keep_as_many_bits_as_asked() -> None:
 
 @pytest.mark.parametrize("how", ["to nearest", "to nearest, ties away", "by truncation"])
 @pytest.mark.parametrize(("name", "bits"), [("tf32", 11), ("bfloat16", 8)])
-def test_operands_of_tensor_cores(name: str, bits: int, how: str) -> None:
+def test_operands_of_tensor_cores(name: str, bits: int, how: str, rng: np.random.Generator) -> None:
     output = conv(keep_bits(X, bits, how), keep_bits(W, bits, how), padding=1)
     assert explanation(output, X, W, padding=1) == f"{name}-inputs"
-    dy = RANDOM.standard_normal(output.shape).astype(np.float32)
+    dy = rng.standard_normal(output.shape).astype(np.float32)
     dw = conv_weight_grad(keep_bits(X, bits, how), keep_bits(dy, bits, how), (3, 3), padding=1)
     assert explanation(dw, X, dy, kind="weight_grad", padding=1) == f"{name}-inputs"
 
@@ -76,45 +77,6 @@ def test_sums_in_a_narrower_format(dtype: str, offset: float) -> None:
     assert name in (f"{dtype}-sums", "bfloat16-sums")
 
 
-TRANSFORMS: dict[int, tuple[list[list[float]], list[list[float]], list[list[float]]]] = {
-    2: (
-        [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
-        [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]],
-        [[1, 1, 1, 0], [0, 1, -1, -1]],
-    ),
-    4: (
-        [
-            [4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0],
-            [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1],
-        ],
-        [
-            [1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
-            [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1],
-        ],
-        [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
-    ),
-    6: (
-        [
-            [1, 0, -21 / 4, 0, 21 / 4, 0, -1, 0], [0, 1, 1, -17 / 4, -17 / 4, 1, 1, 0],
-            [0, -1, 1, 17 / 4, -17 / 4, -1, 1, 0], [0, 1 / 2, 1 / 4, -5 / 2, -5 / 4, 2, 1, 0],
-            [0, -1 / 2, 1 / 4, 5 / 2, -5 / 4, -2, 1, 0], [0, 2, 4, -5 / 2, -5, 1 / 2, 1, 0],
-            [0, -2, 4, 5 / 2, -5, -1 / 2, 1, 0], [0, -1, 0, 21 / 4, 0, -21 / 4, 0, 1],
-        ],
-        [
-            [1, 0, 0], [-2 / 9, -2 / 9, -2 / 9], [-2 / 9, 2 / 9, -2 / 9], [1 / 90, 1 / 45, 2 / 45],
-            [1 / 90, -1 / 45, 2 / 45], [32 / 45, 16 / 45, 8 / 45], [32 / 45, -16 / 45, 8 / 45],
-            [0, 0, 1],
-        ],
-        [
-            [1, 1, 1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 1 / 2, -1 / 2, 0],
-            [0, 1, 1, 4, 4, 1 / 4, 1 / 4, 0], [0, 1, -1, 8, -8, 1 / 8, -1 / 8, 0],
-            [0, 1, 1, 16, 16, 1 / 16, 1 / 16, 0], [0, 1, -1, 32, -32, 1 / 32, -1 / 32, 1],
-        ],
-    ),
-}  # fmt: skip
-"""Of F(m x m, 3 x 3): the transforms of the input, of the kernel and back."""
-
-
 def winograd(x: Array, w: Array, m: int) -> Array:
     """Without padding; the output is made of whole tiles."""
     dtype = x.dtype
@@ -132,18 +94,18 @@ def winograd(x: Array, w: Array, m: int) -> Array:
 
 @pytest.mark.parametrize("channels", [1, 3, 32])
 @pytest.mark.parametrize("m", [2, 4, 6])
-def test_winograd(m: int, channels: int) -> None:
-    x = RANDOM.standard_normal((2, channels, 26, 26)).astype(np.float32)
-    w = RANDOM.standard_normal((8, channels, 3, 3)).astype(np.float32)
+def test_winograd(m: int, channels: int, rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, channels, 26, 26)).astype(np.float32)
+    w = rng.standard_normal((8, channels, 3, 3)).astype(np.float32)
     exact = winograd(x.astype(np.float64), w.astype(np.float64), m)
     assert np.abs(exact - conv(x.astype(np.float64), w.astype(np.float64))).max() < 1e-11
     assert explanation(winograd(x, w, m), x, w) in ("", "winograd")
 
 
-def test_fourier_transforms() -> None:
-    x = RANDOM.standard_normal((2, 3, 40, 41)).astype(np.float32)
+def test_fourier_transforms(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 3, 40, 41)).astype(np.float32)
     x[..., :20] *= 1e-3  # where the elementwise bound is small
-    w = RANDOM.standard_normal((4, 3, 9, 9)).astype(np.float32)
+    w = rng.standard_normal((4, 3, 9, 9)).astype(np.float32)
     assert explanation(conv(x, w, backend="fft"), x, w) == "fft"
 
 
@@ -177,14 +139,16 @@ def test_too_few_elements_explain_nothing() -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("shape", [(2, 1, 30), (2, 4, 30), (2, 40, 9)])
-def test_a_bias_that_is_added_apart(dtype: str, shape: tuple[int, ...]) -> None:
+def test_a_bias_that_is_added_apart(
+    dtype: str, shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
     """To sums that are stored first; positive, so that a rounding is as large as may be."""
     import ml_dtypes
 
     form = np.dtype(getattr(ml_dtypes, dtype, dtype))
-    x = np.abs(RANDOM.standard_normal(shape)).astype(form)
-    w = np.abs(RANDOM.standard_normal((6, shape[1], 2))).astype(form)
-    bias = np.abs(RANDOM.standard_normal(6)).astype(form)
+    x = np.abs(rng.standard_normal(shape)).astype(form)
+    w = np.abs(rng.standard_normal((6, shape[1], 2))).astype(form)
+    bias = np.abs(rng.standard_normal(6)).astype(form)
     sums = conv(x, w)
     assert sums.dtype == form
     y = sums + bias[:, None]
@@ -201,11 +165,11 @@ def test_a_bias_that_is_added_apart(dtype: str, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("channels", [1, 6, 40])
-def test_sums_of_dy_in_its_own_format(dtype: str, channels: int) -> None:
+def test_sums_of_dy_in_its_own_format(dtype: str, channels: int, rng: np.random.Generator) -> None:
     import ml_dtypes
 
     form = np.dtype(getattr(ml_dtypes, dtype, dtype))
-    dy = RANDOM.standard_normal((2, channels, 60)).astype(form)
+    dy = rng.standard_normal((2, channels, 60)).astype(form)
     w = np.ones((channels, 1, 1), form)
     db = np.zeros(channels, form)
     for sample in dy:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jit_cases import assert_survives, flush
+from lavin_gray import TRANSFORMS
 from messages import refused
 from rounding import ARITHMETICS, Arithmetic, gamma, unit_roundoff
 from strategies import reals
@@ -40,26 +41,6 @@ OTHERS = "use one of 'naive', 'exact', 'numpy', 'numba'"
 SEEDS = st.integers(0, 2**32 - 1)
 MODES = ("zeros", "reflect", "replicate", "circular")
 uncompiled = pytest.mark.uncompiled
-
-MATRICES = {
-    2: (
-        [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
-        [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
-        [[1, 1, 1, 0], [0, 1, -1, -1]],
-    ),
-    4: (
-        [
-            [4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0],
-            [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1],
-        ],
-        [
-            [1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6],
-            [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1],
-        ],
-        [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
-    ),
-}  # fmt: skip
-"""B', G and A' of F(m x m, 3 x 3), as Lavin and Gray print them."""
 
 
 @st.composite
@@ -192,7 +173,7 @@ def cut(a: Array, size: int, length: int) -> Array:
 
 def magnitude(m: int, canvas: Array, w: Array, output: tuple[int, ...]) -> Array:
     """The bound of the module, but for its factor: (N, K, *output) of (N, C, ...), (K, C, 3, 3)."""
-    B, G, A = (abs(np.array(matrix)) for matrix in MATRICES[m])
+    B, G, A = (abs(np.array(matrix)) for matrix in TRANSFORMS[m])
     tiles, kernels = sandwich(B, cut(abs(canvas), m, m + 2)), sandwich(G, abs(w))
     made = sandwich(A, np.einsum("nctuab,kcab->nktuab", tiles, kernels))
     N, K, rows, columns = made.shape[:4]
@@ -239,7 +220,7 @@ def test_errors_stay_below_the_bound(
     used.append(check(dx, exact, of_dx, filters + 4 * m + 15, arithmetic))
 
     dw = conv_weight_grad(x, dy, (3, 3), padding=1, backend="winograd")
-    B, G, A = (abs(np.array(matrix)) for matrix in MATRICES[m])
+    B, G, A = (abs(np.array(matrix)) for matrix in TRANSFORMS[m])
     tiles = sandwich(B, cut(abs(canvas), m, m + 2))
     tiles_of_dy = sandwich(A.T, cut(abs(dy.astype(float)), m, m))
     of_dw = sandwich(G.T, np.einsum("nktuab,nctuab->kcab", tiles_of_dy, tiles))

@@ -9,6 +9,7 @@ has the channels of a group in the lanes of the vectors, `thin` has positions th
 Compiled kernels are kept on disk (`kept`), for as long as no file of this folder changes.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -69,9 +70,7 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     finite; for others the sums are taken anew, by the definition.
     """
     if geometry.padding_mode != "zeros":
-        canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
-        input_grad(canvas, w, y, plans.bare(geometry))
-        geometry.take_back(canvas, x)
+        through_canvas(input_grad, x, w, y, geometry)
         return
     if not transposed(geometry).covers or not y.size:
         x[...] = 0
@@ -88,6 +87,19 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         dy = np.ascontiguousarray(y)
         run(plans.scattering(geometry, len(x), w.shape), w, dy, canvas, macs)
         geometry.take_back(canvas, x)
+
+
+def through_canvas(
+    operator: Callable[[Array, Array, Array, Geometry], None],
+    x: Array,
+    w: Array,
+    y: Array,
+    geometry: Geometry,
+) -> None:
+    """Fill x by what an operator fills the canvas with, where padding repeats inputs."""
+    canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
+    operator(canvas, w, y, plans.bare(geometry))
+    geometry.take_back(canvas, x)
 
 
 @lru_cache(maxsize=256)

@@ -44,12 +44,12 @@ from numpy.typing import NDArray
 
 from convref.errors import WordError
 from convref.geometry import Axis, Geometry, Offsets, gathered
-from convref.kernels.jit import in_memory, transforms, view
+from convref.kernels.jit import in_memory, through_canvas, transforms, view
 from convref.kernels.jit.crew import Kernel, listed, share
 from convref.kernels.jit.micro import VECTORS
 from convref.kernels.jit.minimal import TAPS, check_geometry, chosen
-from convref.kernels.jit.plans import bare
 from convref.kernels.jit.plans.plan import Placing, placing
+from convref.kernels.jit.units import ceil
 from convref.kernels.jit.vectors import vector_lanes
 from convref.memory import check_fits
 from convref.phases import stored
@@ -97,9 +97,7 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Fill x: by a convolution of dy, and where padding repeats inputs, by what that adds up to."""
     check_geometry(geometry)
     if geometry.padding_mode != "zeros":
-        canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
-        input_grad(canvas, w, y, bare(geometry))
-        geometry.take_back(canvas, x)
+        through_canvas(input_grad, x, w, y, geometry)
         return
     T = w.shape[3]
     convolve(y, w, (T, w.shape[2] * T), np.arange(T)[::-1].copy(), x, gathered(geometry))
@@ -118,12 +116,12 @@ def convolve(
     K, length, line = y.shape[2], len(a.input), VECTORS * vector_lanes(y.itemsize)
     macs, pitch = N * G * C * K * geometry.macs, whole(C, line)
     some = fitting(KERNELS, length**2 * G * pitch * y.itemsize, K, BLOCK)
-    some = -(-K // -(-K // some))
+    some = ceil(K, ceil(K, some))
     u = room(length**2 * G * some * pitch, y.dtype, "the transforms of the kernels")
     to_kernels = matrix(a.kernel, np.arange(TAPS) * TAPS * line, np.arange(TAPS) * line, line)
     plane = np.arange(length) * BLOCK * line
     to_outputs = matrix(a.output, plane * length, plane, line, a.denominator**2)
-    blocks = G * -(-seen.total // line)
+    blocks = G * ceil(seen.total, line)
     for first in range(0, K, some):
         filters = min(some, K - first)
         u_strides = G * filters * pitch, pitch
@@ -131,7 +129,7 @@ def convolve(
             WEIGHTS, w, w, u, G * filters, macs, to_kernels, filters, C, taps, w[0].size, *steps,
             first * steps[0], *u_strides,
         )  # fmt: skip
-        shares = max(1, min(-(-UNITS_PER_THREAD * num_threads() // blocks), filters // SHARE))
+        shares = max(1, min(ceil(UNITS_PER_THREAD * num_threads(), blocks), filters // SHARE))
         run(
             OUTPUTS, u, seen.canvas, y, blocks * shares, macs, matrix_of(seen, a.input, line),
             to_outputs, seen.words, first, filters, shares, BLOCK, C, seen.total, *u_strides,
@@ -166,7 +164,7 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         transform(seen, a.input, begin, end, step, v, macs)
         transform(made, a.output.T, begin, end, step, z, macs)
         run(
-            SUMS, z, v, totals, G * length**2 * -(-C // line), macs, K, C, end - begin, *z_strides,
+            SUMS, z, v, totals, G * length**2 * ceil(C, line), macs, K, C, end - begin, *z_strides,
             *v_strides, G * K * pitch, pitch, length**2, begin == 0, v.size,
         )  # fmt: skip
     # A row of zeros, for there are no tiles of three rows.
@@ -201,7 +199,7 @@ def placed(x: Array, geometry: Geometry, size: int, length: int) -> Tiles:
 
     They are what the windows of a kernel of that length see, at that stride.
     """
-    counts = tuple(-(-axis.output // size) for axis in geometry.axes)
+    counts = tuple(ceil(axis.output, size) for axis in geometry.axes)
     axes = tuple(
         Axis(
             axis.size,
@@ -281,7 +279,7 @@ def fitting(bytes_: int, each: int, most: int, step: int) -> int:
 
 def whole(count: int, step: int) -> int:
     """The count, rounded up to whole steps."""
-    return -(-count // step) * step
+    return ceil(count, step) * step
 
 
 def room(count: int, dtype: np.dtype[Any], purpose: str) -> Array:

@@ -14,7 +14,7 @@ from convref.kernels.jit.plans import beside, dense, pairs, thin
 from convref.kernels.jit.plans.plan import Ints, Plan, View
 from convref.kernels.jit.units import end_to_end
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Phase, as_one_phase, stored, transposed
+from convref.phases import Phase, Seen, as_one_phase, stored, transposed
 
 SCATTER = Kernel(loops.scatter)
 
@@ -90,15 +90,8 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
 def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``y = w @ cols``: rows are positions, lanes filters, depth (c, t)."""
     kernel, _ = choice("forward", g, x, y, itemsize)
-    seen = as_one_phase(stored(g, kernel.startswith("thin")))
-    strides = w[0], w[2], w[1]
-    if kernel == "pairs":
-        return pairs.contract(x, y, seen, itemsize, threads)
-    if kernel == "beside":
-        return beside.contract(x, y, seen, w, False, itemsize, threads)
-    if kernel == "dense":
-        return dense.contract(x, y, seen, strides, False, itemsize, threads)
-    return thin.contract(x, y, seen, strides, "scratch" in kernel, False, itemsize, threads)
+    seen, strides = as_one_phase(stored(g, kernel.startswith("thin"))), (w[0], w[2], w[1])
+    return contract(kernel, x, y, seen, strides, False, itemsize, threads)
 
 
 @lru_cache(maxsize=256)
@@ -106,14 +99,24 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
     """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
     kernel, _ = choice("input_grad", g, x, y, itemsize)
     seen = transposed(g)
-    margin = seen.placement is not None
+    return contract(kernel, y, x, seen, w, seen.placement is not None, itemsize, threads)
+
+
+def contract(
+    kernel: str, a: View, out: View, seen: Seen, w: Ints, flag: bool, itemsize: int, threads: int
+) -> Plan:
+    """A plan for sums over channels and taps.
+
+    ``w`` are the strides of the weights for a group, a depth and a lane, and ``flag`` asks whether
+    they are finite.
+    """
     if kernel == "pairs":
-        return pairs.contract(y, x, seen, itemsize, threads)
+        return pairs.contract(a, out, seen, itemsize, threads)
     if kernel == "beside":
-        return beside.contract(y, x, seen, w, margin, itemsize, threads)
+        return beside.contract(a, out, seen, w, flag, itemsize, threads)
     if kernel == "dense":
-        return dense.contract(y, x, seen, w, margin, itemsize, threads)
-    return thin.contract(y, x, seen, w, "scratch" in kernel, margin, itemsize, threads)
+        return dense.contract(a, out, seen, w, flag, itemsize, threads)
+    return thin.contract(a, out, seen, w, "scratch" in kernel, flag, itemsize, threads)
 
 
 @lru_cache(maxsize=256)
