@@ -23,7 +23,7 @@ from convref.geometry import Geometry
 from convref.kernels.jit import plans
 from convref.kernels.jit.crew import address, share
 from convref.kernels.jit.plans.dense import DENSE
-from convref.kernels.jit.plans.pairs import PAIRS
+from convref.kernels.jit.plans.pairs import PAIRS, PAIRS_WEIGHTS
 from convref.kernels.jit.plans.plan import PLACE_LAST, UNASKED, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
 from convref.memory import check_fits
@@ -50,7 +50,7 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         return
     plan = plans.weight_grad(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
     macs = y.size * w[0, 0].size
-    if plan.kernel is PAIRS:
+    if plan.kernel is PAIRS_WEIGHTS:
         by_taps = across(plan, w)
         run(plan, x, y, by_taps, macs)
         w.reshape(by_taps.T.shape)[...] = by_taps.T
@@ -141,7 +141,7 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
 
 def across(plan: Plan, w: Array) -> Array:
     """The weights as the kernel reads them: of the pairs as (T, G), else as they are."""
-    if plan.kernel is not PAIRS:
+    if plan.kernel not in (PAIRS, PAIRS_WEIGHTS):
         return w
     return np.ascontiguousarray(w.reshape(len(w), -1).T)
 

@@ -4,8 +4,8 @@
 
 With positions in its lanes a tile would read a row anew for every tap, at addresses that straddle
 lines of the cache. So squares of numbers are transposed in registers, from (channels, cells) to
-(cells, channels): then every vector is read as it lies, whatever the stride and dilation, and the
-results go back by the same squares.
+(cells, channels): then every vector is read as it lies, whatever the stride and dilation, rows of
+taps slide along rows of positions (`slide`), and the results go back by the same squares.
 
 Large maps are done slab by slab: so many positions that what they see stays in the cache.
 """
@@ -14,33 +14,33 @@ from convref.kernels.jit.dense import MOST_ROWS, finite
 from convref.kernels.jit.flat import aligned, data, keep, load, shifted, store, word, zeros_like
 from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import pair_tile
-from convref.kernels.jit.move import copy_vectors, transpose
+from convref.kernels.jit.move import transpose
+from convref.kernels.jit.slide import PIECE, TILE, WAY, slide_tile
 from convref.kernels.jit.vectors import lanes_of
 
-UNIT, SLAB, SPAN, SQUARE = 3, 4, 4, 3
+UNIT, SLAB, SPAN, SQUARE = 3, 4, 2, 3
 """Integers that say what a unit, a slab, a phase of a slab, and a square are."""
 
 
 def contract(words, x, w, out, start, stop):
     """Units: block of channels, slab, sample; words as in plans.beside.contract."""
-    rows, steps, taps, places = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
-    slabs, spans, squares, targets = word(words, 4), word(words, 5), word(words, 6), word(words, 7)
-    units, broken, lines = word(words, 8), word(words, 9), word(words, 10)
-    x_lanes, w_lanes, out_lanes = word(words, 11), word(words, 12), word(words, 13)
-    phases, height, together, T, cells, most = (
-        load(words, 14), load(words, 15), load(words, 16), load(words, 17), load(words, 18),
-        load(words, 19),
-    )  # fmt: skip
+    tiles, spans, pieces, ways = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
+    slabs, squares, targets = word(words, 4), word(words, 5), word(words, 6)
+    units, broken, lines = word(words, 7), word(words, 8), word(words, 9)
+    x_lanes, w_lanes, out_lanes = word(words, 10), word(words, 11), word(words, 12)
+    phases, T, cells, most = load(words, 13), load(words, 14), load(words, 15), load(words, 16)
     x_n, x_limit, w_limit, out_n = (
-        load(words, 20), load(words, 21), load(words, 22), load(words, 23),
+        load(words, 17), load(words, 18), load(words, 19), load(words, 20),
     )  # fmt: skip
     x_g, w_g, out_g = load(x_lanes, 1), load(w_lanes, 1), load(out_lanes, 1)
     LANES = lanes_of(out)
     canvas_, weights_ = zeros_like(out, (cells + 1) * LANES), zeros_like(out, (T + 1) * LANES)
-    result_ = zeros_like(out, (most + MOST_ROWS + 1) * LANES)
-    sums_ = zeros_like(out, (MOST_ROWS + 1) * LANES)
-    canvas, weights = aligned(data(canvas_)), aligned(data(weights_))
-    result, sums = aligned(data(result_)), aligned(data(sums_))
+    result_ = zeros_like(out, (most + 1) * LANES)
+    canvas, weights, result = (
+        aligned(data(canvas_)),
+        aligned(data(weights_)),
+        aligned(data(result_)),
+    )
     packed = laid = -1
     for unit in range(start, stop):
         line = shifted(units, unit * UNIT)
@@ -63,24 +63,17 @@ def contract(words, x, w, out, start, stop):
             targets, canvas,
         )  # fmt: skip
         for phase in range(phases):
-            line = shifted(spans, (slab * phases + phase) * SPAN)
-            begin, end, step_at, depth = load(line, 0), load(line, 1), load(line, 2), load(line, 3)
-            a_steps, b_steps = shifted(steps, step_at), shifted(taps, step_at)
-            for r in range(begin, end, height):
-                if together:
-                    pair_tile(
-                        height, 1, canvas, rows, r, a_steps, weights, 0, b_steps, depth, result,
-                        (r - begin) * LANES, LANES, True,
-                    )  # fmt: skip
-                else:
-                    pair_tile(
-                        height, 1, canvas, rows, r, a_steps, weights, 0, b_steps, depth, sums, 0,
-                        LANES, True,
-                    )  # fmt: skip
-                    for m in range(min(height, end - r)):
-                        copy_vectors(sums, m * LANES, result, load(places, r + m), LANES)
+            span, way = shifted(spans, (slab * phases + phase) * SPAN), shifted(ways, phase * WAY)
+            some, piece_count = shifted(pieces, load(way, 0) * PIECE), load(way, 1)
+            stride, cell, w_step = load(way, 2), load(way, 3), load(way, 4)
+            for number in range(load(span, 0), load(span, 1)):
+                tile = shifted(tiles, number * TILE)
+                slide_tile(
+                    load(tile, 2), stride, canvas, load(tile, 0), cell, weights, w_step, some,
+                    piece_count, result, load(tile, 1), load(tile, 3),
+                )  # fmt: skip
         send(result, lines, count, out, sample * out_n + lane * out_g + first, out_lanes)
-    keep(canvas_, weights_, result_, sums_)
+    keep(canvas_, weights_, result_)
 
 
 def weight_grad(words, x, y, w, start, stop):

@@ -12,7 +12,6 @@ import numpy as np
 
 from convref.geometry import Offsets
 from convref.kernels.jit.beside import SLAB, SPAN, SQUARE
-from convref.kernels.jit.dense import MOST_ROWS
 from convref.kernels.jit.units import ceil, cut, end_to_end
 from convref.phases import Phase, Placement
 
@@ -30,13 +29,13 @@ class Slabs(NamedTuple):
     table: Offsets
     """(slabs, 4): the first square, the end of the squares, the first result, how many results."""
     spans: Offsets
-    """(slabs, phases, 4): first row, end of the rows, first step, how many steps."""
+    """(slabs, phases, 2): first row, end of the rows."""
     squares: Offsets
     """(squares, 3): the first input position, where its targets begin, how many."""
     targets: Offsets
     """Where in scratch each shown position goes."""
     rows: Offsets
-    """For each span its origins, from the slab's first cell on; the last one is repeated."""
+    """For each span its origins, from the slab's first cell on."""
     places: Offsets
     """For each of them its place among the slab's results."""
     cells: int
@@ -58,7 +57,6 @@ def in_slabs(
     spans: list[Line] = []
     squares: list[Line] = []
     targets, rows, places = [], [], []
-    starts = np.cumsum([0, *(len(phase.steps) for phase in phases)])
     at = done = most_cells = 0
     for begin, end in pairwise(bounds):
         seen = [phase_of(phase, begin, end) for phase in phases]
@@ -67,12 +65,11 @@ def in_slabs(
             continue
         low = min(int(phase.origins[0] + phase.steps.min()) for phase in met)
         high = max(int(phase.origins[-1] + phase.steps.max()) for phase in met)
-        for phase, start in zip(seen, starts, strict=False):
-            spans.append((at, at + len(phase.origins), start, len(phase.steps)))
-            if len(phase.origins):
-                rows.append(np.pad(phase.origins - low, (0, MOST_ROWS), "edge"))
-                places.append(np.pad(phase.positions - begin, (0, MOST_ROWS), "edge"))
-                at += len(rows[-1])
+        for phase in seen:
+            spans.append((at, at + len(phase.origins)))
+            rows.append(phase.origins - low)
+            places.append(phase.positions - begin)
+            at += len(phase.origins)
         inside = slice(*np.searchsorted(shown, (low, high + 1)))
         lines = cut_squares(sources[inside], lanes)
         table.append((len(squares), len(squares) + len(lines), begin, end - begin))

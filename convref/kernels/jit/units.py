@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from convref.geometry import Offsets
-from convref.kernels.jit import dense, pairs, thin
+from convref.kernels.jit import dense, thin
 from convref.kernels.jit.crew import CHUNKS_PER_THREAD
 from convref.kernels.jit.micro import HEIGHTS, VECTORS
 from convref.kernels.jit.vectors import vector_lanes
@@ -61,24 +61,6 @@ def table(
                         ))  # fmt: skip
         lane_at += lane_count
     return np.array(lines, np.int64).reshape(-1, dense.UNIT)
-
-
-def pairs_table(
-    spans: Sequence[Span], outer_rows: int, lanes: int, itemsize: int, threads: int
-) -> Offsets:
-    """Units of pairs.contract, a line each."""
-    vector = vector_lanes(itemsize)
-    vectors = VECTORS if lanes >= VECTORS * vector * threads else 1
-    lines = []
-    for row_at, row_count, step_at, step_count in spans:
-        rows = outer_rows * row_count
-        # The lanes of a few rows, then of the next: memory is read as it lies.
-        for begin in range(0, rows, pairs.BLOCK):
-            m = begin, min(begin + pairs.BLOCK, rows)
-            for lane in range(0, lanes, vectors * vector):
-                first = max(0, min(lane, lanes - vectors * vector))
-                lines.append((row_at, row_count, step_at, step_count, first, vectors, *m))
-    return np.array(lines, np.int64).reshape(-1, pairs.UNIT)
 
 
 def thin_table(

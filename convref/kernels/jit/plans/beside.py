@@ -6,9 +6,10 @@ from convref.geometry import Geometry, Offsets
 from convref.kernels.jit import beside
 from convref.kernels.jit.crew import Kernel, listed
 from convref.kernels.jit.dense import MOST_ROWS
+from convref.kernels.jit.pieces import in_slides
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
 from convref.kernels.jit.slabs import in_slabs
-from convref.kernels.jit.units import best_height, ceil, joined
+from convref.kernels.jit.units import best_height, ceil
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Seen, as_one_phase, stored
 
@@ -19,25 +20,21 @@ def contract(
     a: View, out: View, seen: Seen, w: Ints, flag: bool, itemsize: int, threads: int
 ) -> Plan:
     """Each channel of a with its own weights."""
-    lanes, (_, (taps, steps, _, positions)) = vector_lanes(itemsize), joined(seen.phases)
-    blocks, results = lane_blocks(a.groups, lanes), out.strides[1]
+    lanes, results = vector_lanes(itemsize), out.strides[1]
+    blocks = lane_blocks(a.groups, lanes)
     wanted = ceil(2 * threads, a.samples * len(blocks)) if threads > 1 else 1
     cuts = in_slabs(seen.phases, results, seen.placement, seen.cells, lanes, wanted)
     each = np.arange(lanes)
     lines = np.arange(max(lanes, w[0], cuts.most)) * lanes
     units = grid(blocks, np.arange(len(cuts.table)), np.arange(a.samples))
-    together = len(seen.phases) == 1 and len(positions) == results
-    height = best_height(cuts.most)
-    lists = (
-        cuts.rows, steps * lanes, taps * lanes, cuts.places, cuts.table, cuts.spans, cuts.squares,
-        cuts.targets, units,
-    )  # fmt: skip
+    slides = in_slides(seen.phases, cuts.spans, cuts.rows, cuts.places, lanes, lanes)
+    lists = *slides, cuts.table, cuts.squares, cuts.targets, units
     sides = lines, each * a.strides[1], each * w[0], each * out.strides[1]
     words = listed(
-        *lists, UNASKED, *sides, len(seen.phases), height, together, w[0], cuts.cells, cuts.most,
-        a.strides[0], a.samples * a.strides[0], a.groups * w[0], out.strides[0],
+        *lists, UNASKED, *sides, len(seen.phases), w[0], cuts.cells, cuts.most, a.strides[0],
+        a.samples * a.strides[0], a.groups * w[0], out.strides[0],
     )  # fmt: skip
-    return Plan(None, BESIDE, words, len(units), (*lists, *sides), flag=9 * flag)
+    return Plan(None, BESIDE, words, len(units), (*lists, *sides), flag=8 * flag)
 
 
 def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int) -> Plan:

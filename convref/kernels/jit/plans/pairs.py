@@ -2,45 +2,60 @@
 
 import numpy as np
 
-from convref.geometry import Geometry, Offsets
+from convref.geometry import Geometry
 from convref.kernels.jit import pairs
-from convref.kernels.jit.crew import Kernel, listed
-from convref.kernels.jit.plans.plan import Ints, Placing, Plan, View, canvas_strides, placing
-from convref.kernels.jit.units import best_height, joined, pairs_table
+from convref.kernels.jit.crew import CHUNKS_PER_THREAD, Kernel, listed
+from convref.kernels.jit.micro import VECTORS
+from convref.kernels.jit.pieces import in_slides
+from convref.kernels.jit.plans.plan import Plan, View, canvas_strides, placing
+from convref.kernels.jit.units import best_height, ceil, cut, joined
+from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Seen, stored
 
-PAIRS = Kernel(pairs.contract)
+PAIRS, PAIRS_WEIGHTS = Kernel(pairs.contract), Kernel(pairs.weight_grad)
 
 
 def contract(a: View, out: View, seen: Seen, itemsize: int, threads: int) -> Plan:
     """Each channel of a with its own weights, which lie as (T, G)."""
     a_n, _, _, a_i = canvas_strides(a, seen.placement)
-    spans, (taps, steps, origins, positions) = joined(seen.phases)
-    lists = origins * a_i, steps * a_i, taps * a.groups, positions * out.strides[3]
-    units = pairs_table(spans, a.samples, a.groups, itemsize, threads)
-    return _plan(placing(a, seen.placement, itemsize), lists, units, 1, (a_n, 0, 0, out.strides[0]))
+    spans, (_, _, origins, positions) = joined(seen.phases)
+    rows = np.array([(at, at + count) for at, count, _, _ in spans], np.int64)
+    slides = in_slides(seen.phases, rows, origins * a_i, positions * out.strides[3], a_i, a.groups)
+    wanted = ceil(CHUNKS_PER_THREAD * threads, a.samples * len(spans)) if threads > 1 else 1
+    lanes, lines = vector_lanes(itemsize), []
+    for phase, (first, last) in enumerate(slides.spans.tolist()):
+        # The channels of a tile, then of the next: memory is read as it lies.
+        blocks = max(1, min(wanted, last - first))
+        parts = ceil(wanted, blocks)
+        for block in range(blocks):
+            some = [first + cut(last - first, part, blocks, 1) for part in (block, block + 1)]
+            for part in range(parts):
+                side = [cut(a.groups, some, parts, lanes) for some in (part, part + 1)]
+                lines.append((phase, *some, *side))
+    own = np.array(lines, np.int64).reshape(-1, pairs.UNIT - 1)
+    units = np.column_stack([
+        np.repeat(np.arange(a.samples), len(own)), np.tile(own, (a.samples, 1)),
+    ])  # fmt: skip
+    lists = slides.tiles, slides.pieces, slides.ways, units
+    words = listed(*lists, a.groups, a_n, out.strides[0])
+    return Plan(placing(a, seen.placement, itemsize), PAIRS, words, len(units), lists)
 
 
 def weight_grad(g: Geometry, x: View, y: View, itemsize: int, threads: int) -> Plan:
     """The weights' gradient, as (T, G)."""
     seen = stored(g, False)
-    a_n, _, _, a_i = canvas_strides(x, seen.placement)
+    x_n, _, _, x_i = canvas_strides(x, seen.placement)
     T, P = len(seen.taps), len(seen.origins)
-    y_steps, places = np.arange(P) * y.strides[3], np.arange(T) * x.groups
-    lists = seen.taps * a_i, seen.origins * a_i, y_steps, places
-    units = pairs_table([(0, T, 0, P)], 1, x.groups, itemsize, threads)
-    first = placing(x, seen.placement, itemsize)
-    return _plan(first, lists, units, x.samples, (0, a_n, y.strides[0], 0))
-
-
-def _plan(
-    first: Placing | None,
-    lists: tuple[Offsets, ...],
-    units: Offsets,
-    outer_depth: int,
-    strides: Ints,
-) -> Plan:
-    """Lists are those of rows, steps, steps of b, and places."""
-    height = best_height(int((units[:, 7] - units[:, 6]).max(initial=1)))
-    words = listed(*lists, units, height, outer_depth, *strides)
-    return Plan(first, PAIRS, words, len(units), (*lists, units))
+    lanes = vector_lanes(itemsize)
+    vectors = VECTORS if x.groups >= VECTORS * lanes * threads else 1
+    width = vectors * lanes
+    units = np.array([
+        (begin, min(begin + pairs.BLOCK, T), min(lane, x.groups - width), vectors)
+        for begin in range(0, T, pairs.BLOCK)
+        for lane in range(0, x.groups, width)
+    ], np.int64)  # fmt: skip
+    lists = seen.taps * x_i, seen.origins * x_i, np.arange(P) * y.strides[3], units
+    words = listed(
+        *lists, best_height(min(T, pairs.BLOCK)), x.samples, P, x.groups, x_n, y.strides[0]
+    )
+    return Plan(placing(x, seen.placement, itemsize), PAIRS_WEIGHTS, words, len(units), lists)
