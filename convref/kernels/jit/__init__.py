@@ -24,7 +24,7 @@ from convref.kernels.jit import plans
 from convref.kernels.jit.crew import address, share
 from convref.kernels.jit.plans.dense import DENSE
 from convref.kernels.jit.plans.pairs import PAIRS, PAIRS_WEIGHTS
-from convref.kernels.jit.plans.plan import PLACE_LAST, UNASKED, Plan, View
+from convref.kernels.jit.plans.plan import UNASKED, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
 from convref.memory import check_fits
 from convref.phases import transposed
@@ -120,9 +120,7 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
         a, b, out = in_memory(a), in_memory(b), in_memory(out)
     if plan.placing:
         check_fits(plan.placing.size * a.itemsize, "the padded input")
-        # Channels_last rows are laid into zeros; other canvases are cleared channel by channel.
-        new = np.zeros if plan.placing.kernel is PLACE_LAST else np.empty
-        canvas = new(plan.placing.size, a.dtype)
+        canvas = np.empty(plan.placing.size, a.dtype)
         canvas[canvas.size - plan.placing.slack :] = 0
         share(plan.placing.kernel, plan.placing.words, a, a, canvas, plan.placing.units, macs)
         a = canvas

@@ -160,6 +160,9 @@ def share(
     if crew.helpers < threads - 1:
         crew.hire(threads - 1)
     chunks, turn = min(units, threads * CHUNKS_PER_THREAD), next(crew.turns)
+    if macs > units * WORTH_A_THREAD:
+        # Of units a few more than chunks none is to be two large ones: who takes that last is late.
+        chunks = -(-units // (units // chunks))
     # An interrupt can come out between any two steps here, but not in machine code.
     try:
         asleep = post(crew.board, turn, *places, chunks, units, threads - 1)

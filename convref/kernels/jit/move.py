@@ -63,21 +63,21 @@ def place_all(words, x, _, canvas, start, stop):
 
 
 def place_last(words, x, _, canvas, start, stop):
-    """Fill canvases ``(N, S, C)`` of zeros from inputs ``(N, I, C)``; units: sample, row, run."""
-    cells, rows, runs_end = load(words, 0), load(words, 1), load(words, 2)
-    row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
-    channels, x_n = load(words, 6), load(words, 7)
+    """Fill canvases ``(N, S, C)`` from inputs ``(N, I, C)``: units are (sample, piece).
+
+    A piece is (cell, source, length), of zeros where its source is below zero.
+    """
+    pieces, count, cells = word(words, 0), load(words, 1), load(words, 2)
+    channels, x_n = load(words, 3), load(words, 4)
     for unit in range(start, stop):
-        run = shifted(runs, unit * 5 % runs_end)
-        row, sample = unit * 5 // runs_end % rows, unit * 5 // runs_end // rows
-        first = sample * cells + load(row_cells, row) + load(run, 0)
-        source = sample * (x_n // channels) + load(row_sources, row) + load(run, 1)
-        length, step, x_step, width = load(run, 2), load(run, 3), load(run, 4), channels
-        if step == 1 and x_step == 1:
-            length, width = 1, length * channels
-        for j in range(length):
-            to = (first + j * step) * channels
-            copy(x, (source + j * x_step) * channels, canvas, to, width)
+        sample, line = unit // count, shifted(pieces, unit % count * 3)
+        to, source = (sample * cells + load(line, 0)) * channels, load(line, 1)
+        width = load(line, 2) * channels
+        if source >= 0:
+            copy(x, sample * x_n + source * channels, canvas, to, width)
+        else:
+            for i in range(to, to + width):
+                store(canvas, i, 0)
 
 
 @compiled(fastmath=False)

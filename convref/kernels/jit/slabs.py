@@ -12,7 +12,7 @@ import numpy as np
 
 from convref.geometry import Offsets
 from convref.kernels.jit.beside import SLAB, SPAN, SQUARE
-from convref.kernels.jit.units import ceil, cut, end_to_end
+from convref.kernels.jit.units import ceil, cut, end_to_end, placed
 from convref.phases import Phase, Placement
 
 Line = tuple[int, ...]
@@ -92,20 +92,6 @@ def phase_of(phase: Phase, begin: int, end: int) -> Phase:
     """What there is of a phase in a range of results."""
     some = slice(*np.searchsorted(phase.positions, (begin, end)))
     return phase._replace(origins=phase.origins[some], positions=phase.positions[some])
-
-
-def placed(placement: Placement | None, cells: int) -> tuple[Offsets, Offsets]:
-    """The cells that show an input position, in their order, and these positions."""
-    if placement is None:
-        return np.arange(cells), np.arange(cells)
-    runs = placement.runs.reshape(-1, 5)
-    lists = [
-        (run[0] + np.arange(run[2]) * run[3], run[1] + np.arange(run[2]) * run[4]) for run in runs
-    ]
-    along, sources = (end_to_end([pair[side] for pair in lists]) for side in (0, 1))
-    shown = np.add.outer(placement.row_cells, along).ravel()
-    order = np.argsort(shown)
-    return shown[order], np.add.outer(placement.row_sources, sources).ravel()[order]
 
 
 def cut_squares(sources: Offsets, lanes: int) -> list[Line]:

@@ -14,7 +14,7 @@ from convref.kernels.jit import dense, thin
 from convref.kernels.jit.crew import CHUNKS_PER_THREAD
 from convref.kernels.jit.micro import HEIGHTS, VECTORS
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Phase
+from convref.phases import Phase, Placement
 
 Span = tuple[int, int, int, int]
 """Where the rows of a phase begin, how many they are, and the same of its steps."""
@@ -161,11 +161,38 @@ def stretches(origins: Offsets, starts: Sequence[int] = (0,)) -> Offsets:
     return ends[np.searchsorted(ends, np.arange(len(origins)), side="right")]
 
 
-def in_pieces(runs: Offsets) -> Offsets:
-    """Runs of a placement, the long ones cut, so that threads can share a single row."""
-    pieces = [
-        (cell + begin * step, source + begin * x_step, min(RUN, length - begin), step, x_step)
-        for cell, source, length, step, x_step in runs.reshape(-1, 5).tolist()
+def placed(placement: Placement | None, cells: int) -> tuple[Offsets, Offsets]:
+    """The cells that show an input position, in their order, and these positions."""
+    if placement is None:
+        return np.arange(cells), np.arange(cells)
+    runs = placement.runs.reshape(-1, 5)
+    lists = [
+        (run[0] + np.arange(run[2]) * run[3], run[1] + np.arange(run[2]) * run[4]) for run in runs
+    ]
+    along, sources = (end_to_end([pair[side] for pair in lists]) for side in (0, 1))
+    shown = np.add.outer(placement.row_cells, along).ravel()
+    order = np.argsort(shown)
+    return shown[order], np.add.outer(placement.row_sources, sources).ravel()[order]
+
+
+def in_pieces(placement: Placement) -> Offsets:
+    """A canvas from its first cell to its last, in pieces (cell, source, length).
+
+    A piece is of zeros, with -1 for its source, or of cells that show input positions side by side.
+    Long ones are cut, so that threads can share a single row.
+    """
+    shown, sources = placed(placement, placement.cells)
+    breaks = np.flatnonzero((np.diff(shown) != 1) | (np.diff(sources) != 1)) + 1
+    begins = np.concatenate([[0], breaks]) if len(shown) else breaks
+    lengths = np.diff([*begins, len(shown)])
+    lines, after = [], 0
+    for cell, source, length in zip(shown[begins], sources[begins], lengths, strict=True):
+        lines += [(after, -1, cell - after), (cell, source, length)]
+        after = cell + length
+    lines.append((after, -1, placement.cells - after))
+    cut_lines = [
+        (cell + begin, source if source < 0 else source + begin, min(RUN, length - begin))
+        for cell, source, length in lines
         for begin in range(0, length, RUN)
     ]
-    return np.array(pieces, np.int64).ravel()
+    return np.array(cut_lines, np.int64).reshape(-1, 3)

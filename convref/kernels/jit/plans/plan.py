@@ -70,17 +70,18 @@ def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | No
     """How to fill the canvas of an operand, in its layout."""
     if placement is None:
         return None
-    channels, rows = a.groups * a.channels, len(placement.row_cells)
-    size, lists = a.samples * channels * placement.cells, placement[1:]
+    channels, (cells, *lists) = a.groups * a.channels, placement
+    size = a.samples * channels * cells
     if a.last:
-        lists = *lists[:2], in_pieces(placement.runs)
-    first = placement.cells, rows, len(lists[2]), *lists, channels, a.strides[0]
-    if a.last:
-        units = a.samples * rows * (len(lists[2]) // 5)
-        return Placing(PLACE_LAST, listed(*first), units, size, 0, lists)
-    words = listed(*first, a.strides[2], a.strides[3])
+        pieces = in_pieces(placement)
+        words = listed(pieces, len(pieces), cells, channels, a.strides[0])
+        return Placing(PLACE_LAST, words, a.samples * len(pieces), size, 0, (pieces,))
+    words = listed(
+        cells, len(placement.row_cells), len(placement.runs), *lists, channels, a.strides[0],
+        *a.strides[2:],
+    )  # fmt: skip
     slack = FULL * vector_lanes(itemsize)
-    return Placing(PLACE, words, a.samples * channels, size + slack, slack, lists)
+    return Placing(PLACE, words, a.samples * channels, size + slack, slack, tuple(lists))
 
 
 def canvas_strides(a: View, placement: Placement | None) -> Ints:
