@@ -177,7 +177,7 @@ def shape_of(lead: Shape, channels: int, size: Shape, spec: ConvSpec) -> Shape:
 def check_canvas(lead: Shape, channels: int, geometry: Geometry, total: np.dtype[Any]) -> None:
     """Check that the machine can hold the input as the back ends pad it."""
     shape = (*lead, channels, *geometry.canvas_size)
-    check_fits(largest(shape) * total.itemsize, f"the padded input, of shape {shape},")
+    check_fits(largest(shape) * total.itemsize, "the padded input", shape)
 
 
 def contiguous(array: Array, total: np.dtype[Any]) -> Array:
@@ -220,7 +220,7 @@ def allocate(
 def fresh(shape: Shape, dtype: np.dtype[Any], out: Array | None, *inputs: Array | None) -> Array:
     """``out``, if it can serve, or a fresh array."""
     if out is None:
-        check_fits(largest(shape) * dtype.itemsize, f"the output, of shape {shape},")
+        check_fits(largest(shape) * dtype.itemsize, "the output", shape)
         return np.empty(shape, dtype)
     check_out(out, shape, dtype, *inputs)
     return out
@@ -228,7 +228,7 @@ def fresh(shape: Shape, dtype: np.dtype[Any], out: Array | None, *inputs: Array 
 
 def largest(shape: Shape) -> int:
     """How many elements there are, or would be: an empty batch has samples of some size, too."""
-    return prod(size or 1 for size in shape)
+    return prod(shape) or prod(size or 1 for size in shape)
 
 
 def workspace(result: Array, total: np.dtype[Any]) -> Array:
@@ -236,7 +236,7 @@ def workspace(result: Array, total: np.dtype[Any]) -> Array:
     flags = result.flags
     if result.dtype == total and flags.c_contiguous and flags.aligned:
         return result
-    check_fits(result.size * total.itemsize, f"the sums, of shape {result.shape},")
+    check_fits(result.size * total.itemsize, "the sums", result.shape)
     return np.empty(result.shape, total)
 
 

@@ -19,12 +19,13 @@ def machine_bytes() -> int | None:
         return None
 
 
-def check_fits(needed: int, purpose: str) -> None:
-    """Raise TooLargeError when ``needed`` bytes exceed the machine's memory."""
+def check_fits(needed: int, purpose: str, shape: tuple[int, ...] | None = None) -> None:
+    """Raise TooLargeError when ``needed`` bytes, for an array, exceed the machine's memory."""
     available = machine_bytes()
     if available is not None and needed > available:
+        of_shape = "" if shape is None else f", of shape {shape},"
         raise TooLargeError(
-            f"{purpose} would need {needed} bytes ({readable(needed)}), "
+            f"{purpose}{of_shape} would need {needed} bytes ({readable(needed)}), "
             f"and this machine has {readable(available)}",
             "use smaller sizes, or split the batch",
         )

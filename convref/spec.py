@@ -1,5 +1,6 @@
 """ConvSpec: the words of a convolution, checked and brought to one form, free of sizes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, Self, TypedDict, Unpack, cast, get_args
@@ -31,10 +32,15 @@ _made: dict[tuple[object, ...], "ConvSpec"] = {}
 MOST_MADE = 1000
 
 
-def _is_plain(value: object) -> bool:
-    """Whether a word is a string, an integer, or a tuple of plain words."""
-    kind = type(value)
-    return kind is str or kind is int or (kind is tuple and all(map(_is_plain, value)))  # type: ignore[call-overload]
+def _are_plain(values: Iterable[object]) -> bool:
+    """Whether words are all strings, integers, or tuples of plain words."""
+    for value in values:
+        kind = type(value)
+        if kind is str or kind is int:
+            continue
+        if kind is not tuple or not _are_plain(cast(Iterable[object], value)):
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ groups=1, padding_mode='zeros', layout='channels_first')
         """Normalise and check the words for ``rank`` spatial axes; raise WordError."""
         key = (rank, *words.items())
         # 1, 1.0 and True are equal as keys, and only the first is an integer: plain words alone.
-        plain = all(map(_is_plain, words.values()))
+        plain = _are_plain(words.values())
         if plain and key in _made:
             return cast(Self, _made[key])
         spec = cls._of(rank, words)

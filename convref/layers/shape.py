@@ -47,7 +47,7 @@ class Framed(Layer):
 
     def forward(self, x: Array) -> Array:
         self.shape, shape = x.shape, self.output_shape(x.shape)
-        check_fits(prod(shape) * x.itemsize, f"the output, of shape {shape},")
+        check_fits(prod(shape) * x.itemsize, "the output", shape)
         cells, positions = self.places(x.shape)
         y = np.zeros(shape, x.dtype.newbyteorder("="))
         y[cells] = x[positions]

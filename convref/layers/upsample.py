@@ -115,7 +115,7 @@ class Upsample(Layer):
         self.shape, dtype = x.shape, x.dtype.newbyteorder("=")
         shape = self.output_shape(x.shape)
         total = dtype if self.mode == "nearest" else accumulator(dtype, None)
-        check_fits(prod(shape) * total.itemsize, f"the output, of shape {shape},")
+        check_fits(prod(shape) * total.itemsize, "the output", shape)
         y = engine.contiguous(x, total)
         for axis, (table, _) in self.tables(x.shape).items():
             y = apply(table, y, axis)

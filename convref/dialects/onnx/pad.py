@@ -48,7 +48,7 @@ def Pad(
     check_added(array.shape, ends, kept, word)
     added = [(max(lo, 0), max(hi, 0)) for lo, hi in ends]
     shape = [lo + len(left) + hi for (lo, hi), left in zip(added, kept, strict=True)]
-    check_fits(prod(shape) * array.itemsize, f"the output, of shape {tuple(shape)},")
+    check_fits(prod(shape) * array.itemsize, "the output", tuple(shape))
     array = array[tuple(slice(left.start, left.stop) for left in kept)]
     if word == "constant":
         return np.pad(array, added, constant_values=filling(constant_value, array.dtype))
