@@ -109,7 +109,7 @@ def kernels(
     where it can't.
     """
     chosen = backend_name(name)
-    if chosen in (*COMPILED, "exact") and total in WIDE:
+    if total in WIDE and chosen in (*COMPILED, "exact"):
         raise DtypeError(f"the back end {chosen!r} can't sum in {total}", "use 'numpy'")
     if chosen in OPT_IN:
         _check_spread(chosen, total, result or total, operands)

@@ -255,7 +255,7 @@ def rounding(
     `exact` has the bias among the terms that it rounds once, and rounds to the result's format what
     it fills an array of the wider dtype of sums with.
     """
-    once = getattr(run, "Rounding", None)
+    once = vars(run).get("Rounding")  # of modules, an attribute that is not there costs far more
     return (run, bias) if once is None else (once(form or dtype.name, bias), None)
 
 

@@ -64,7 +64,7 @@ groups=1, padding_mode='zeros', layout='channels_first')
     @classmethod
     def of(cls, rank: int, **words: Unpack[Words]) -> Self:
         """Normalise and check the words for ``rank`` spatial axes; raise WordError."""
-        key = (rank, *words.items())
+        key = (rank, *words, *words.values())
         # 1, 1.0 and True are equal as keys, and only the first is an integer: plain words alone.
         plain = _are_plain(words.values())
         if plain and key in _made:
