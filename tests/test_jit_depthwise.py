@@ -206,7 +206,7 @@ def test_slabs_stay_in_the_cache_and_hold_every_result_once() -> None:
         reach = int(seen.taps.max()) + 1
         assert len(cut.table) > 1, name
         assert cut.cells <= max(slabs.CELLS, 2 * reach) + LANES, name
-        held = [first + i for _, _, first, count in cut.table for i in range(count)]
+        held = [first + i for *_, first, count in cut.table for i in range(count)]
         assert held == list(range(len(seen.origins)))
 
 

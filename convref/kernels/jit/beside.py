@@ -11,31 +11,35 @@ Large maps are done slab by slab: so many positions that what they see stays in 
 """
 
 from convref.kernels.jit.dense import MOST_ROWS, finite
-from convref.kernels.jit.flat import aligned, data, keep, load, shifted, store, word, zeros_like
+from convref.kernels.jit.flat import aligned, data, empty_like, keep, load, shifted, store, word
 from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import pair_tile
 from convref.kernels.jit.move import transpose
 from convref.kernels.jit.slide import PIECE, TILE, WAY, slide_tile
 from convref.kernels.jit.vectors import lanes_of
 
-UNIT, SLAB, SPAN, SQUARE = 3, 4, 2, 3
+UNIT, SLAB, SPAN, SQUARE = 3, 6, 2, 3
 """Integers that say what a unit, a slab, a phase of a slab, and a square are."""
 
 
 def contract(words, x, w, out, start, stop):
     """Units: block of channels, slab, sample; words as in plans.beside.contract."""
     tiles, spans, pieces, ways = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
-    slabs, squares, targets = word(words, 4), word(words, 5), word(words, 6)
-    units, broken, lines = word(words, 7), word(words, 8), word(words, 9)
-    x_lanes, w_lanes, out_lanes = word(words, 10), word(words, 11), word(words, 12)
-    phases, T, cells, most = load(words, 13), load(words, 14), load(words, 15), load(words, 16)
+    slabs, squares, targets, holes = (
+        word(words, 4), word(words, 5), word(words, 6), word(words, 7),
+    )  # fmt: skip
+    units, broken, lines = word(words, 8), word(words, 9), word(words, 10)
+    x_lanes, w_lanes, out_lanes = word(words, 11), word(words, 12), word(words, 13)
+    phases, covers, T, cells, most = (
+        load(words, 14), load(words, 15), load(words, 16), load(words, 17), load(words, 18),
+    )  # fmt: skip
     x_n, x_limit, w_limit, out_n = (
-        load(words, 17), load(words, 18), load(words, 19), load(words, 20),
+        load(words, 19), load(words, 20), load(words, 21), load(words, 22),
     )  # fmt: skip
     x_g, w_g, out_g = load(x_lanes, 1), load(w_lanes, 1), load(out_lanes, 1)
     LANES = lanes_of(out)
-    canvas_, weights_ = zeros_like(out, (cells + 1) * LANES), zeros_like(out, (T + 1) * LANES)
-    result_ = zeros_like(out, (most + 1) * LANES)
+    canvas_, weights_ = empty_like(out, (cells + 1) * LANES), empty_like(out, (T + 1) * LANES)
+    result_ = empty_like(out, (most + 1) * LANES)
     canvas, weights, result = (
         aligned(data(canvas_)),
         aligned(data(weights_)),
@@ -52,12 +56,13 @@ def contract(words, x, w, out, start, stop):
             packed = lane
             if load(broken, 0) >= 0 and not finite(weights, lines, T, LANES):
                 store(broken, 0, 1)
-        if laid >= 0 and slab != laid:
-            clear(canvas, cells * LANES)
-            clear(result, most * LANES)
-        laid = slab
         line = shifted(slabs, slab * SLAB)
-        first, count = load(line, 2), load(line, 3)
+        first, count = load(line, 4), load(line, 5)
+        if slab != laid:
+            clear(canvas, holes, load(line, 2), load(line, 3))
+            for i in range(0 if covers else count * LANES):
+                store(result, i, 0)
+            laid = slab
         bring(
             x, sample * x_n + lane * x_g, x_lanes, x_limit, squares, load(line, 0), load(line, 1),
             targets, canvas,
@@ -82,30 +87,31 @@ def weight_grad(words, x, y, w, start, stop):
     Units: block of channels; words as in plans.beside.weight_grad.
     """
     rows, steps, slabs, spans = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
-    squares, targets, lines, units = word(words, 4), word(words, 5), word(words, 6), word(words, 7)
-    x_lanes, y_lanes, w_lanes = word(words, 8), word(words, 9), word(words, 10)
+    squares, targets, holes = word(words, 4), word(words, 5), word(words, 6)
+    lines, units = word(words, 7), word(words, 8)
+    x_lanes, y_lanes, w_lanes = word(words, 9), word(words, 10), word(words, 11)
     slab_count, height, T, cells, most, samples = (
-        load(words, 11), load(words, 12), load(words, 13), load(words, 14), load(words, 15),
-        load(words, 16),
+        load(words, 12), load(words, 13), load(words, 14), load(words, 15), load(words, 16),
+        load(words, 17),
     )  # fmt: skip
     x_n, x_limit, y_n, y_limit = (
-        load(words, 17), load(words, 18), load(words, 19), load(words, 20),
+        load(words, 18), load(words, 19), load(words, 20), load(words, 21),
     )  # fmt: skip
     x_g, y_g, w_g = load(x_lanes, 1), load(y_lanes, 1), load(w_lanes, 1)
     LANES = lanes_of(w)
-    canvas_, dy_ = zeros_like(w, (cells + 1) * LANES), zeros_like(w, (most + 1) * LANES)
-    sums_ = zeros_like(w, (T + MOST_ROWS + 1) * LANES)
+    canvas_, dy_ = empty_like(w, (cells + 1) * LANES), empty_like(w, (most + 1) * LANES)
+    sums_ = empty_like(w, (T + MOST_ROWS + 1) * LANES)
     canvas, dy, sums = aligned(data(canvas_)), aligned(data(dy_)), aligned(data(sums_))
     laid = -1
     for unit in range(start, stop):
         lane = load(units, unit)
         fresh = True
         for slab in range(slab_count):
-            if laid >= 0 and slab != laid:
-                clear(canvas, cells * LANES)
-            laid = slab
             line = shifted(slabs, slab * SLAB)
-            first, count = load(line, 2), load(line, 3)
+            first, count = load(line, 4), load(line, 5)
+            if slab != laid:
+                clear(canvas, holes, load(line, 2), load(line, 3))
+                laid = slab
             seen = shifted(steps, load(spans, slab * SPAN))
             for sample in range(samples):
                 bring(
@@ -127,10 +133,11 @@ def weight_grad(words, x, y, w, start, stop):
 
 
 @compiled(fastmath=False)
-def clear(numbers, count):
-    """Set so many numbers to zero."""
-    for i in range(count):
-        store(numbers, i, 0)
+def clear(panel, holes, begin, end):
+    """Set to zero what no square brings."""
+    for hole in range(begin, end):
+        for i in range(load(holes, 2 * hole), load(holes, 2 * hole + 1)):
+            store(panel, i, 0)
 
 
 @compiled(fastmath=False)

@@ -27,13 +27,16 @@ class Slabs(NamedTuple):
     """A map in slabs; offsets count numbers where every cell holds a vector."""
 
     table: Offsets
-    """(slabs, 4): the first square, the end of the squares, the first result, how many results."""
+    """(slabs, 6): first square, end of the squares, first hole, end of the holes, first result, how
+    many results."""
     spans: Offsets
     """(slabs, phases, 2): first row, end of the rows."""
     squares: Offsets
     """(squares, 3): the first input position, where its targets begin, how many."""
     targets: Offsets
     """Where in scratch each shown position goes."""
+    holes: Offsets
+    """(holes, 2): begin and end of cells that show nothing, and hold zeros."""
     rows: Offsets
     """For each span its origins, from the slab's first cell on."""
     places: Offsets
@@ -56,6 +59,7 @@ def in_slabs(
     table: list[Line] = []
     spans: list[Line] = []
     squares: list[Line] = []
+    holes: list[Line] = []
     targets, rows, places = [], [], []
     at = done = most_cells = 0
     for begin, end in pairwise(bounds):
@@ -72,8 +76,13 @@ def in_slabs(
             at += len(phase.origins)
         inside = slice(*np.searchsorted(shown, (low, high + 1)))
         lines = cut_squares(sources[inside], lanes)
-        table.append((len(squares), len(squares) + len(lines), begin, end - begin))
+        empty = gaps(shown[inside] - low, high + 1 - low)
+        table.append((
+            len(squares), len(squares) + len(lines), len(holes), len(holes) + len(empty),
+            begin, end - begin,
+        ))  # fmt: skip
         squares += [(source, done + first, length) for source, first, length in lines]
+        holes += empty
         targets.append(shown[inside] - low)
         done, most_cells = done + len(targets[-1]), max(most_cells, high + 1 - low)
     return Slabs(
@@ -81,10 +90,11 @@ def in_slabs(
         np.array(spans, np.int64).reshape(-1, SPAN),
         np.array(squares, np.int64).reshape(-1, SQUARE),
         end_to_end(targets) * lanes,
+        np.array(holes, np.int64).reshape(-1, 2) * lanes,
         end_to_end(rows) * lanes,
         end_to_end(places) * lanes,
         most_cells,
-        max((count for _, _, _, count in table), default=0),
+        max((line[-1] for line in table), default=0),
     )
 
 
@@ -103,3 +113,10 @@ def cut_squares(sources: Offsets, lanes: int) -> list[Line]:
         for begin, end in pairwise(ends)
         for at in range(begin, end, lanes)
     ]
+
+
+def gaps(cells: Offsets, length: int) -> list[Line]:
+    """Begin and end of the gaps that these cells, in order, leave in so many."""
+    around = np.concatenate([[-1], cells, [length]])
+    before = np.flatnonzero(np.diff(around) > 1)
+    return [(int(around[at]) + 1, int(around[at + 1])) for at in before]

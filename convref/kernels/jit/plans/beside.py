@@ -28,13 +28,13 @@ def contract(
     lines = np.arange(max(lanes, w[0], cuts.most)) * lanes
     units = grid(blocks, np.arange(len(cuts.table)), np.arange(a.samples))
     slides = in_slides(seen.phases, cuts.spans, cuts.rows, cuts.places, lanes, lanes)
-    lists = *slides, cuts.table, cuts.squares, cuts.targets, units
+    lists = *slides, cuts.table, cuts.squares, cuts.targets, cuts.holes, units
     sides = lines, each * a.strides[1], each * w[0], each * out.strides[1]
     words = listed(
-        *lists, UNASKED, *sides, len(seen.phases), w[0], cuts.cells, cuts.most, a.strides[0],
-        a.samples * a.strides[0], a.groups * w[0], out.strides[0],
+        *lists, UNASKED, *sides, len(seen.phases), seen.covers, w[0], cuts.cells, cuts.most,
+        a.strides[0], a.samples * a.strides[0], a.groups * w[0], out.strides[0],
     )  # fmt: skip
-    return Plan(None, BESIDE, words, len(units), (*lists, *sides), flag=8 * flag)
+    return Plan(None, BESIDE, words, len(units), (*lists, *sides), flag=9 * flag)
 
 
 def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int) -> Plan:
@@ -47,8 +47,8 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int) -> Plan:
     rows = np.pad(seen.taps, (0, MOST_ROWS), "edge") * lanes
     each, lines = np.arange(lanes), np.arange(max(lanes, T, cuts.most)) * lanes
     lists = (
-        rows, cuts.rows, cuts.table, cuts.spans, cuts.squares, cuts.targets, lines, units,
-        each * x.strides[1], each * y.strides[1], each * w[0],
+        rows, cuts.rows, cuts.table, cuts.spans, cuts.squares, cuts.targets, cuts.holes, lines,
+        units, each * x.strides[1], each * y.strides[1], each * w[0],
     )  # fmt: skip
     words = listed(
         *lists, len(cuts.table), best_height(T), T, cuts.cells, cuts.most, x.samples,
