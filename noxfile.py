@@ -13,6 +13,15 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.14t"]
 OLDEST = {"numpy": "2.0.0", "numba": "0.61.0"}
 """The least versions that pyproject.toml admits."""
 
+VECTORS = {
+    "256": (
+        "haswell",
+        "+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2,+f16c",
+    ),
+    "128": ("x86-64", "+sse2"),
+}
+"""Narrower vectors, in bits: a processor that has them, and its features, as Numba takes them."""
+
 nox.options.default_venv_backend = "venv"
 nox.options.stop_on_first_error = True
 
@@ -45,6 +54,17 @@ def without_numba(session: nox.Session) -> None:
     session.run("pip", "uninstall", "--yes", "--quiet", "numba", "llvmlite")
     left_out = "convref/backends.py::convref.backends.backends"
     suite(session, "--ignore=convref/kernels/jit", f"--deselect={left_out}")
+
+
+@nox.session(python=PYTHONS[0])
+@nox.parametrize("bits", list(VECTORS))
+def vectors(session: nox.Session, bits: str) -> None:
+    """The compiled kernels' tests on this machine, compiled for one with narrower vectors."""
+    session.install(".[dev]")
+    session.env["NUMBA_CPU_NAME"], session.env["NUMBA_CPU_FEATURES"] = VECTORS[bits]
+    suite(
+        session, *(() if session.posargs else map(str, sorted(Path("tests").glob("test_jit*.py"))))
+    )
 
 
 @nox.session(python=PYTHONS[0])

@@ -31,7 +31,9 @@ DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128")
 FEW = {
     "one tap": Geometry.of(LANES, 1),
     "padding": Geometry.of(LANES, 3, padding=1),
-    "two axes": Geometry.of((4, LANES // 4), 3, padding="same", dilation=(1, 2)),
+    "two axes": Geometry.of(
+        (min(4, LANES), max(1, LANES // 4)), 3, padding="same", dilation=(1, 2)
+    ),
     "two vectors": Geometry.of(2 * LANES, 2, padding="same"),
     "stride": Geometry.of(3 * LANES, 4, stride=3, padding=1),
     "causal": Geometry.of(LANES, 2, padding="causal", dilation=3),
@@ -41,9 +43,9 @@ OPERATORS = ("forward", "input_grad")
 
 
 def few(geometry: Geometry, operator: str, dtype: str = "float64", batch: int = 1) -> Case:
-    """Twice as many filters (of the input's gradient, channels) as positions."""
+    """Twice as many filters (of the input's gradient, channels) as positions, and not few."""
     read = geometry.output_size if operator == "forward" else geometry.input_size
-    most = 2 * batch * prod(read)
+    most = 2 * max(batch * prod(read), plans.FEW)
     counts = (most, 3) if operator == "forward" else (3, most)
     return Case(geometry, *counts, dtype, batch)
 

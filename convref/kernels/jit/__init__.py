@@ -196,7 +196,7 @@ def facts() -> dict[str, str]:
     compiled = DENSE
     compiled.address(np.dtype(np.float32))
     return {
-        "processor": llvm.get_host_cpu_name(),
+        "processor": config.CPU_NAME or llvm.get_host_cpu_name(),
         "vectors": f"{8 * vector_bytes()} bits",
         "kernels": compiled.compiled[np.dtype(np.float32)]._cache.cache_path or "kept nowhere",
     }

@@ -12,9 +12,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from convref.kernels.jit.kept import compiled
-
-LINE = 64
-"""Bytes of a line of the cache, and at most of a vector."""
+from convref.kernels.jit.vectors import vector_bytes
 
 
 def load(a, i):
@@ -43,7 +41,7 @@ def shifted(a, count):
 
 
 def aligned(a):
-    """The first address from here on at which a vector does not straddle lines of the cache."""
+    """The first address from here on, less than a vector on, at which vectors straddle no line."""
     return a
 
 
@@ -108,8 +106,8 @@ def _aligned(a):
 def _aligned_address(typing_context, a):
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         index = ir.IntType(64)
-        place = builder.add(builder.ptrtoint(args[0], index), index(LINE - 1))
-        return builder.inttoptr(builder.and_(place, index(-LINE)), args[0].type)
+        place = builder.add(builder.ptrtoint(args[0], index), index(vector_bytes() - 1))
+        return builder.inttoptr(builder.and_(place, index(-vector_bytes())), args[0].type)
 
     return a(a), generate
 

@@ -1,18 +1,23 @@
-"""What the kernels share: the host's vectors, and pieces of LLVM code that work on them."""
+"""What the kernels share: the width of vectors, and pieces of LLVM code that work on them."""
 
 from collections.abc import Callable
 from functools import cache
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+from numba import config
 from numba.core import cgutils
 from numba.extending import overload
 
 
 @cache
 def vector_bytes() -> int:
-    """Width of the host's vectors."""
-    features = llvm.get_host_cpu_features()
+    """Width of the vectors that Numba compiles for: of the host, or of NUMBA_CPU_FEATURES."""
+    told = config.CPU_FEATURES
+    if told is None:
+        features = llvm.get_host_cpu_features()
+    else:
+        features = {name[1:]: name.startswith("+") for name in told.split(",")}
     if features.get("avx512f"):
         return 64
     return 32 if features.get("avx") else 16

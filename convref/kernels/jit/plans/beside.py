@@ -24,7 +24,7 @@ def contract(
     blocks = lane_blocks(a.groups, lanes)
     wanted = ceil(2 * threads, a.samples * len(blocks)) if threads > 1 else 1
     cuts = in_slabs(seen.phases, results, seen.placement, seen.cells, lanes, wanted)
-    each = np.arange(lanes)
+    each = np.arange(max(lanes, 2))  # the second tells the step
     lines = np.arange(max(lanes, w[0], cuts.most)) * lanes
     units = grid(blocks, np.arange(len(cuts.table)), np.arange(a.samples))
     slides = in_slides(seen.phases, cuts.spans, cuts.rows, cuts.places, lanes, lanes)
@@ -45,7 +45,7 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int) -> Plan:
     phases = as_one_phase(seen).phases
     cuts = in_slabs(phases, y.strides[1], seen.placement, seen.cells, lanes, 1)
     rows = np.pad(seen.taps, (0, MOST_ROWS), "edge") * lanes
-    each, lines = np.arange(lanes), np.arange(max(lanes, T, cuts.most)) * lanes
+    each, lines = np.arange(max(lanes, 2)), np.arange(max(lanes, T, cuts.most)) * lanes
     lists = (
         rows, cuts.rows, cuts.table, cuts.spans, cuts.squares, cuts.targets, cuts.holes, lines,
         units, each * x.strides[1], each * y.strides[1], each * w[0],
