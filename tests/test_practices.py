@@ -115,7 +115,7 @@ OPERANDS = {
 @pytest.mark.parametrize("m", [2, 4, 6])
 def test_winograd_of_few_channels(m: int, channels: int, operands: str) -> None:
     """Where few products are summed the errors of tiles are least alike."""
-    for seed in range(5):
+    for seed in range(3):
         random = np.random.default_rng(seed)
         x = OPERANDS[operands](random, (2, channels, 26, 26)).astype(np.float32)
         w = random.standard_normal((8, channels, 3, 3)).astype(np.float32)
