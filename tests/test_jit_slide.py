@@ -132,7 +132,7 @@ def test_sums_keep_the_order_of_the_taps() -> None:
                 way, near = pieces.way_of(phase.origins, phase.steps, phase.taps)
                 order = [
                     phase.taps[at] + k * way.w_step
-                    for at, length in pieces.cut_runs(near, slide.TAPS)
+                    for at, length in zip(*pieces.cut_runs(near, slide.TAPS), strict=True)
                     for k in range(length)
                 ]
                 assert order == phase.taps.tolist()

@@ -5,9 +5,7 @@ that neighbours lie a step apart: positions ``stride`` cells, and taps one cell.
 gradient looks backwards, its cells may be a step back; then a tile begins at its last position.
 """
 
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,24 +46,22 @@ def in_slides(
 
     Cells lie ``cell`` numbers apart, and taps ``tap``.
     """
-    tiles: list[tuple[int, ...]] = []
-    pieces: list[tuple[int, ...]] = []
-    ways, lines, tile_spans = [], [], []
+    ways, lines = [], []
+    pieces, tiles = [np.zeros((0, PIECE), np.int64)], [np.zeros((0, TILE), np.int64)]
     for phase in phases:
         steps, taps = phase.steps * cell, phase.taps * tap
         way, near = way_of(phase.origins * cell, steps, taps)
-        first = len(pieces)
-        pieces += [(steps[at], taps[at], length) for at, length in cut_runs(near, TAPS)]
+        at, lengths = cut_runs(near, TAPS)
+        lines.append((sum(map(len, pieces)), len(at), *way))
+        pieces.append(np.column_stack([steps[at], taps[at], lengths]))
         ways.append(way)
-        lines.append((first, len(pieces) - first, *way))
     for number, (begin, end) in enumerate(spans.reshape(-1, 2).tolist()):
-        first = len(tiles)
-        tiles += tiles_of(rows[begin:end], places[begin:end], ways[number % len(ways)])
-        tile_spans.append((first, len(tiles)))
+        tiles.append(tiles_of(rows[begin:end], places[begin:end], ways[number % len(ways)]))
+    ends = np.cumsum(list(map(len, tiles)))
     return Slides(
-        np.array(tiles, np.int64).reshape(-1, TILE),
-        np.array(tile_spans, np.int64).reshape(-1, 2),
-        np.array(pieces, np.int64).reshape(-1, PIECE),
+        np.concatenate(tiles),
+        np.column_stack([ends[:-1], ends[1:]]),
+        np.concatenate(pieces),
         np.array(lines, np.int64).reshape(-1, WAY),
     )
 
@@ -81,29 +77,32 @@ def way_of(origins: Offsets, steps: Offsets, taps: Offsets) -> tuple[Way, NDArra
     return Way(stride, cell, w_step), near & (numbers == w_step)
 
 
-def tiles_of(origins: Offsets, places: Offsets, way: Way) -> list[tuple[int, ...]]:
-    """The tiles of a phase in a slab, a line each."""
-    if not len(origins):
-        return []
+def tiles_of(origins: Offsets, places: Offsets, way: Way) -> Offsets:
+    """The tiles of a phase in a slab."""
     pitch = int(places[1] - places[0]) if len(places) > 1 else 1
     near = (np.diff(origins) == way.stride * abs(way.cell)) & (np.diff(places) == pitch)
-    back = way.cell < 0
-    return [
-        (origins[first], places[first], length, -pitch if back else pitch)
-        for at, length in cut_runs(near, POSITIONS)
-        for first in [at + length - 1 if back else at]
-    ]
+    first, lengths = cut_runs(near, POSITIONS) if len(origins) else (origins, origins)
+    if way.cell < 0:
+        first, pitch = first + lengths - 1, -pitch
+    return np.column_stack([origins[first], places[first], lengths, np.full(len(first), pitch)])
 
 
-def cut_runs(near: NDArray[Any], lengths: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """(Where it begins, its length) of each part of a list that is cut where not ``near``.
+def cut_runs(near: NDArray[np.bool_], lengths: tuple[int, ...]) -> tuple[Offsets, Offsets]:
+    """Where each part begins, and its length, of a list that is cut where not ``near``.
 
     Runs of neighbours are cut to these lengths, the longest first.
     """
-    breaks = (np.flatnonzero(~near) + 1).tolist()
-    for begin, end in pairwise([0, *breaks, len(near) + 1]):
-        at = begin
-        while at < end:
-            length = max(length for length in lengths if length <= end - at)
-            yield at, length
-            at += length
+    begins = np.concatenate([[0], np.flatnonzero(~near) + 1, [len(near) + 1]])
+    sizes = np.diff(begins).tolist()
+    parts = {size: cut_greedily(size, lengths) for size in set(sizes)}
+    cut = np.concatenate([parts[size] for size in sizes])
+    return np.cumsum(cut) - cut, cut  # as the runs follow each other without a gap
+
+
+def cut_greedily(size: int, lengths: tuple[int, ...]) -> Offsets:
+    """A number as a sum of these, the largest first, which end with 1."""
+    parts = []
+    for length in sorted(lengths, reverse=True):
+        parts.append(np.full(size // length, length, np.int64))
+        size %= length
+    return np.concatenate(parts)

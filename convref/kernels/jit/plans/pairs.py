@@ -1,5 +1,7 @@
 """Plans for kernels/jit/pairs: channels convolved apart, side by side in memory."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from convref.geometry import Geometry
@@ -22,20 +24,15 @@ def contract(a: View, out: View, seen: Seen, itemsize: int, threads: int) -> Pla
     rows = np.array([(at, at + count) for at, count, _, _ in spans], np.int64)
     slides = in_slides(seen.phases, rows, origins * a_i, positions * out.strides[3], a_i, a.groups)
     wanted = ceil(CHUNKS_PER_THREAD * threads, a.samples * len(spans)) if threads > 1 else 1
-    lanes, lines = vector_lanes(itemsize), []
+    lanes, own = vector_lanes(itemsize), []
     for phase, (first, last) in enumerate(slides.spans.tolist()):
         # The channels of a tile, then of the next: memory is read as it lies.
         blocks = max(1, min(wanted, last - first))
         parts = ceil(wanted, blocks)
-        for block in range(blocks):
-            some = [first + cut(last - first, part, blocks, 1) for part in (block, block + 1)]
-            for part in range(parts):
-                side = [cut(a.groups, some, parts, lanes) for some in (part, part + 1)]
-                lines.append((phase, *some, *side))
-    own = np.array(lines, np.int64).reshape(-1, pairs.UNIT - 1)
-    units = np.column_stack([
-        np.repeat(np.arange(a.samples), len(own)), np.tile(own, (a.samples, 1)),
-    ])  # fmt: skip
+        tiles = [first + cut(last - first, block, blocks, 1) for block in range(blocks + 1)]
+        channels = [cut(a.groups, part, parts, lanes) for part in range(parts + 1)]
+        own += [(phase, *some, *side) for some in pairwise(tiles) for side in pairwise(channels)]
+    units = np.array([(sample, *line) for sample in range(a.samples) for line in own], np.int64)
     lists = slides.tiles, slides.pieces, slides.ways, units
     words = listed(*lists, a.groups, a_n, out.strides[0])
     return Plan(placing(a, seen.placement, itemsize), PAIRS, words, len(units), lists)
