@@ -10,6 +10,8 @@ from test_jit_moves import every_dtype, lanes_of, untouched, with_values
 
 from convref.geometry import Geometry
 from convref.kernels.jit import pieces, slabs, slide
+from convref.kernels.jit.flat import aligned, data, shifted, store
+from convref.kernels.jit.vectors import vector_bytes
 from convref.phases import Phase, as_one_phase, stored, transposed
 
 Array = np.ndarray[Any, Any]
@@ -61,6 +63,22 @@ def test_tiles_are_sums_over_pieces(dtype: str, stride: int, rng: np.random.Gene
         expected[cells] = sum((x[s] * w[r]).sum(axis=1) for s, r in zip(seen, read, strict=True))
         slide_tile(positions, stride, x, cell, w, w_step, parts, len(lengths), out, pitch)
         np.testing.assert_array_equal(out, expected, f"{positions} positions, {lengths}, {cell}")
+
+
+@njit
+def mark(a, at):
+    store(aligned(shifted(data(a), at)), 0, 1)
+
+
+@every_dtype
+def test_scratch_is_aligned_within_the_vector_that_it_has_to_spare(dtype: str) -> None:
+    lanes, size = lanes_of(dtype), np.dtype(dtype).itemsize
+    for at in range(2 * lanes):
+        a = np.zeros(3 * lanes + 1, dtype)
+        mark(a, at)
+        (marked,) = np.flatnonzero(a)
+        assert at <= marked < at + lanes
+        assert (a.ctypes.data + size * marked) % vector_bytes() == 0
 
 
 MAPS = {
