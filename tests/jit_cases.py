@@ -187,6 +187,7 @@ GEOMETRIES = {
     "one axis": Geometry.of(13, 4, stride=2, padding=(3,)),
     "three axes": Geometry.of((3, 4, 5), (2, 2, 2), padding=((0, 1), (-1, 2), (1, 0))),
     "three axes, strides": Geometry.of((3, 4, 5), (2, 3, 2), stride=(1, 2, 3), padding=1),
+    "nothing but padding": Geometry.of((3, 4), (2, 3), padding=((4, -3), (1, 0))),
 }
 
 

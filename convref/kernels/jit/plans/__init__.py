@@ -63,7 +63,7 @@ def choose(
 
 def is_shallow(phases: tuple[Phase, ...], channels: int) -> bool:
     """Whether sums are short, and positions many and nearly all side by side, in every phase."""
-    return all(
+    return bool(phases) and all(
         channels * len(phase.taps) <= SHALLOW
         and len(phase.origins) >= LARGE
         and 3 * (phase.origins[-1] - phase.origins[0]) < 4 * len(phase.origins)

@@ -23,7 +23,8 @@ def contract(a: View, out: View, seen: Seen, itemsize: int, threads: int) -> Pla
     spans, (_, _, origins, positions) = joined(seen.phases)
     rows = np.array([(at, at + count) for at, count, _, _ in spans], np.int64)
     slides = in_slides(seen.phases, rows, origins * a_i, positions * out.strides[3], a_i, a.groups)
-    wanted = ceil(CHUNKS_PER_THREAD * threads, a.samples * len(spans)) if threads > 1 else 1
+    each = max(1, a.samples * len(spans))
+    wanted = ceil(CHUNKS_PER_THREAD * threads, each) if threads > 1 else 1
     lanes, own = vector_lanes(itemsize), []
     for phase, (first, last) in enumerate(slides.spans.tolist()):
         # The channels of a tile, then of the next: memory is read as it lies.
