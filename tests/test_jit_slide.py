@@ -133,7 +133,7 @@ def test_plans_hold_every_product_once(name: str, operator: str) -> None:
 
 
 def test_rows_slide_in_tiles_of_many_positions_and_taps() -> None:
-    """A kernel of 3 by 3 on rows of 14: one piece for each row of taps, one tile for a row."""
+    """A kernel of 3 by 3: one piece for each row of taps, and the widest tile first in a row."""
     for seen in (as_one_phase(stored(MAPS["plain"], False)), transposed(MAPS["plain"])):
         (phase,) = seen.phases
         spans = np.array([[0, len(phase.origins)]])
