@@ -111,7 +111,7 @@ def run(options: argparse.Namespace, processes: Processes, results: Results) -> 
     for layer in layers:
         for operator in options.operators:
             with tempfile.TemporaryDirectory() as folder:
-                problem = Problem(layer, operator, options.dtype, Path(folder))
+                problem = Problem(layer, operator, options.dtype, options.layout, Path(folder))
                 for threads, group in processes.items():
                     place = f"[{len(results.rows) + 1}/{total}]"
                     progress(f"{place} {layer.label}, {operator}, threads {threads}")

@@ -49,7 +49,8 @@ def place(results: Results, threads: int) -> str:
     sentence = (
         f"Measured on {results.date.split()[0]}: {machine['cpu']}, "
         f"{machine['vector_bits']}-bit vectors, {count}, {results.options['dtype']}, "
-        f"rounds: {results.options['rounds']}; {', '.join(versions.values())}."
+        f"{results.options['layout']}, rounds: {results.options['rounds']}; "
+        f"{', '.join(versions.values())}."
     )
     if results.peers:
         sentence += (

@@ -1,5 +1,6 @@
 """One row of the benchmark: check every engine on one problem, then time them in turn."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,19 +16,25 @@ from benchmarks.through_convref import reference
 
 
 class Problem:
-    """A layer, an operator and a dtype, with the expected result in a file for the workers."""
+    """A layer and what to do with it, with the expected result in a file for the workers."""
 
-    def __init__(self, layer: Layer, operator: str, dtype: str, folder: Path) -> None:
+    def __init__(self, layer: Layer, operator: str, dtype: str, layout: str, folder: Path) -> None:
         self.layer = layer
         self.operator = operator
         self.dtype = dtype
         self.folder = folder
+        self.message: Message = {
+            "layer": dataclasses.asdict(layer),
+            "operator": operator,
+            "dtype": dtype,
+            "layout": layout,
+        }
 
     @cached_property
     def expected(self) -> Path:
         """The float64 reference on integers, computed when first asked for."""
         path = self.folder / "expected.npy"
-        arrays = integer_operands(self.layer, self.operator, self.dtype)
+        arrays = integer_operands(self.layer, self.operator, self.dtype, "channels_first")
         np.save(path, reference(self.layer, self.operator, arrays))
         return path
 
@@ -47,13 +54,13 @@ class Problem:
         return row
 
     def _check(self, process: EngineProcess, row: Row) -> bool:
-        answer = process.check(self.layer, self.operator, self.dtype, self.expected)
+        answer = process.check(self.message, self.expected)
         if wrong := answer.get("wrong"):
             answer = {"error": f"{wrong} elements differ from the reference"}
         return self._accept(answer, process.engine, row)
 
     def _warm(self, process: EngineProcess, row: Row) -> bool:
-        answer = process.warm(self.layer, self.operator, self.dtype)
+        answer = process.warm(self.message)
         return self._accept(answer, process.engine, row)
 
     def _time(self, process: EngineProcess, row: Row) -> None:

@@ -16,9 +16,10 @@ Arrays = Mapping[str, Array]
 
 LARGEST = 4
 SEED = 2026
+LAYOUTS = ("channels_first", "channels_last")
 
 
-def integer_operands(layer: Layer, operator: str, dtype: str) -> Arrays:
+def integer_operands(layer: Layer, operator: str, dtype: str, layout: str) -> Arrays:
     """x, w and dy of integers from -4 to 4, for which every order of summation is exact.
 
     No partial sum exceeds ``16 * terms``, and the dtype holds every integer up to that. (So a
@@ -29,15 +30,22 @@ def integer_operands(layer: Layer, operator: str, dtype: str) -> Arrays:
         raise ValueError(f"{layer.label}: {dtype} sums of {operator} may not be exact")
     random = np.random.default_rng(SEED)
     return {
-        name: random.integers(-LARGEST, LARGEST + 1, shape, np.int8).astype(dtype)
+        name: laid(random.integers(-LARGEST, LARGEST + 1, shape, np.int8).astype(dtype), layout)
         for name, shape in layer.shapes.items()
     }
 
 
-def normal_operands(layer: Layer, dtype: str) -> Arrays:
+def normal_operands(layer: Layer, dtype: str, layout: str) -> Arrays:
     """x, w and dy of standard normal numbers."""
     random = np.random.default_rng(SEED)
     return {
-        name: random.standard_normal(shape, np.dtype(dtype).type)
+        name: laid(random.standard_normal(shape, np.dtype(dtype).type), layout)
         for name, shape in layer.shapes.items()
     }
+
+
+def laid(array: Array, layout: str) -> Array:
+    """The same array of the same shape (N, C, ...), its channels side by side if they come last."""
+    if layout == "channels_first":
+        return array
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)

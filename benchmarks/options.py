@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.engines import ENGINES
+from benchmarks.operands import LAYOUTS
 from benchmarks.results import Results
 from benchmarks.suite import OPERATORS, select
 
@@ -39,6 +40,7 @@ def parse(about: str, arguments: Sequence[str] | None = None) -> argparse.Namesp
     )
     add("--threads", type=numbers, default="1", help="as in 1,2")
     add("--dtype", choices=("float32", "float64"), default="float32", help="of the operands")
+    add("--layout", choices=LAYOUTS, default="channels_first", help="of the operands in memory")
     add("--layers", default="", metavar="PATTERNS", help='parts of "model name", as in vgg,u-net')
     add("--min-mflop", type=float, default=0, help="leave out smaller layers")
     add("--rounds", type=positive, default=5, help="how often the engines take turns")

@@ -190,7 +190,7 @@ def write_head(figure: Figure, results: Results, threads: int, height: float) ->
     about = (
         f"{results.date.split()[0]}, {machine['cpu']}, {machine['cpus']} CPUs, "
         f"{machine['vector_bits']}-bit vectors, {threads} thread{'s' * (threads > 1)}, "
-        f"{results.options['dtype']}"
+        f"{results.options['dtype']}, {results.options['layout']}"
     )
     versions = ", ".join(results.versions[name] for name in results.engines)
     if not results.finished:

@@ -1,6 +1,5 @@
 """The processes: one for each engine, under the protocol of worker.py, and those of peak.py."""
 
-import dataclasses
 import json
 import os
 import signal
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engines import THREAD_VARIABLES
-from benchmarks.suite import Layer
 
 Message = dict[str, Any]
 
@@ -73,14 +71,12 @@ class EngineProcess:
         """The engine's version, or the error that its import raised."""
         return self._ask(do="describe")
 
-    def check(self, layer: Layer, operator: str, dtype: str, reference: Path) -> Message:
+    def check(self, problem: Message, reference: Path) -> Message:
         """How many elements differ from those in the file."""
-        problem = {"layer": dataclasses.asdict(layer), "operator": operator, "dtype": dtype}
         return self._ask(do="check", reference=str(reference), **problem)
 
-    def warm(self, layer: Layer, operator: str, dtype: str) -> Message:
+    def warm(self, problem: Message) -> Message:
         """Make ready to time the problem."""
-        problem = {"layer": dataclasses.asdict(layer), "operator": operator, "dtype": dtype}
         return self._ask(do="warm", **problem)
 
     def time(self) -> Message:

@@ -31,7 +31,8 @@ def heading(results: Results) -> str:
     machine, options = results.machine, results.options
     lines = [
         f"{results.date}, {machine['cpu']}, {machine['cpus']} CPUs, "
-        f"{machine['vector_bits']}-bit vectors, {options['dtype']}, rounds: {options['rounds']}",
+        f"{machine['vector_bits']}-bit vectors, {options['dtype']}, {options['layout']}, "
+        f"rounds: {options['rounds']}",
         *(f"{name}: {version}" for name, version in results.versions.items()),
         *(
             f"threads {peak.threads}: {peak.gflops:.1f} GFLOP/s of fused multiply-adds, "

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import convref
 from benchmarks.operands import Array, Arrays
 from benchmarks.suite import Layer
@@ -11,12 +13,16 @@ from benchmarks.suite import Layer
 def convref_call(
     layer: Layer, operator: str, arrays: Arrays, backend: str, threads: int | None = None
 ) -> Callable[[], Array]:
-    """A call that computes the operator's result.
+    """A call that computes the operator's result, of shape (N, C, ...) as the operands are.
 
-    A transposed layer's gradients are those of the convolution it transposes, with the parts of
-    x and dy exchanged: the gradient of its input is that convolution of dy.
+    Where their channels lie last in memory it is called with that layout. A transposed layer's
+    gradients are those of the convolution it transposes, with the parts of x and dy exchanged: the
+    gradient of its input is that convolution of dy.
     """
-    x, w, dy = arrays["x"], arrays["w"], arrays["dy"]
+    x, w, dy = arrays["x"], np.ascontiguousarray(arrays["w"]), arrays["dy"]
+    last = not (x.flags.c_contiguous and dy.flags.c_contiguous)
+    if last:
+        x, dy = np.moveaxis(x, 1, -1), np.moveaxis(dy, 1, -1)
     words: dict[str, Any] = {
         "stride": layer.stride,
         "padding": layer.padding,
@@ -24,6 +30,7 @@ def convref_call(
         "groups": layer.groups,
         "backend": backend,
         "threads": threads,
+        "layout": "channels_last" if last else "channels_first",
     }
     calls: dict[tuple[str, bool], Callable[[], Array]] = {
         ("forward", False): lambda: convref.conv(x, w, **words),
@@ -35,7 +42,11 @@ def convref_call(
         ("input_grad", True): lambda: convref.conv(dy, w, **words),
         ("weight_grad", True): lambda: convref.conv_weight_grad(dy, x, layer.kernel, **words),
     }
-    return calls[operator, layer.transposed]
+    call = calls[operator, layer.transposed]
+    if not last or operator == "weight_grad":
+        return call
+    to_first = 0, layer.rank + 1, *range(1, layer.rank + 1)
+    return lambda: call().transpose(to_first)
 
 
 def reference(layer: Layer, operator: str, arrays: Arrays) -> Array:

@@ -9,9 +9,10 @@ It reads one JSON object a line from its input and answers each with one line:
 | ``{"do": "warm", PROBLEM}``                      | ``{"seconds": of the last call}``           |
 | ``{"do": "time"}``                               | ``{"seconds": median of a call, "others"}`` |
 
-where PROBLEM is ``"layer": {...}, "operator": ..., "dtype": ...`` and ``others`` the CPUs that
-other processes held meanwhile (null where the system doesn't tell). An answer may instead be
-``{"unsupported": reason}`` or ``{"error": message}``; the worker then waits for the next request.
+where PROBLEM is ``"layer": {...}, "operator": ..., "dtype": ..., "layout": ...`` and ``others`` the
+CPUs that other processes held meanwhile (null where the system doesn't tell). An answer may instead
+be ``{"unsupported": reason}`` or ``{"error": message}``; the worker then waits for the next
+request.
 """
 
 import json
@@ -58,21 +59,23 @@ class Worker:
             case unknown:
                 return {"error": f"unknown request {unknown!r}"}
 
-    def check(self, layer: Message, operator: str, dtype: str, reference: str) -> Message:
+    def check(
+        self, layer: Message, operator: str, dtype: str, layout: str, reference: str
+    ) -> Message:
         """Compare the result on integers with the reference, element for element."""
         self.call = None  # frees the arrays and sessions of the problem before
         problem = Layer.of(layer)
-        arrays = integer_operands(problem, operator, dtype)
+        arrays = integer_operands(problem, operator, dtype, layout)
         result = np.asarray(self.engine.prepare(problem, operator, self.threads, arrays)())
         expected = np.load(reference, mmap_mode="r")
         if (result.shape, result.dtype) != (expected.shape, np.dtype(dtype)):
             return {"error": f"the result is {result.dtype} of shape {result.shape}"}
         return {"wrong": int(np.count_nonzero(result != expected))}
 
-    def warm(self, layer: Message, operator: str, dtype: str) -> Message:
+    def warm(self, layer: Message, operator: str, dtype: str, layout: str) -> Message:
         """Call until two times in a row agree, or a few times at most."""
         problem = Layer.of(layer)
-        arrays = normal_operands(problem, dtype)
+        arrays = normal_operands(problem, dtype, layout)
         self.call = self.engine.prepare(problem, operator, self.threads, arrays)
         before = seconds = duration(self.call)
         for _ in range(WARM_CALLS - 1):

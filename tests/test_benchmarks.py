@@ -3,14 +3,17 @@
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.markdown import markdown
+from benchmarks.operands import LAYOUTS, integer_operands
 from benchmarks.options import parse
 from benchmarks.report import report
 from benchmarks.results import Peak, Results, Row
-from benchmarks.suite import FAMILIES, load
+from benchmarks.suite import FAMILIES, OPERATORS, Layer, load
 from benchmarks.text import mean, table
+from benchmarks.through_convref import convref_call, reference
 
 ABOUT = "What it does.\n\n``an example``\n\nMore."
 
@@ -37,7 +40,7 @@ def results() -> Results:
         finished=True,
         machine={"cpu": "Some CPU", "cpus": 2, "vector_bits": 256},
         versions={"python": "3", "numba": "convref 1", "torch": "torch 2", "onnxruntime": "ort 3"},
-        options={"dtype": "float32", "rounds": 2},
+        options={"dtype": "float32", "layout": "channels_first", "rounds": 2},
         peaks=[
             Peak(2, "float32", 160.0, 20.0, 0.0),
             Peak(2, "float32", 200.0, 20.0, 0.0),
@@ -75,6 +78,21 @@ def test_every_layer_has_a_family_and_a_label_of_its_own():
     layers = load()
     assert len({layer.label for layer in layers}) == len(layers)
     assert all(set(layer.families) & set(FAMILIES) for layer in layers)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_layouts_are_of_the_same_numbers(operator, transposed):
+    layer = Layer(
+        "Net", "layer", rank=2, N=2, C=4, K=6, spatial=(5, 4), kernel=(3, 2), stride=(2, 1),
+        dilation=(1, 1), padding=(1, 0), output_padding=(0, 0), groups=2, transposed=transposed,
+        out=(9, 5) if transposed else (3, 3), macs=0,
+    )  # fmt: skip
+    first, last = (integer_operands(layer, operator, "float32", layout) for layout in LAYOUTS)
+    assert not last["x"].flags.c_contiguous
+    assert np.moveaxis(last["x"], 1, -1).flags.c_contiguous
+    expected = reference(layer, operator, first)
+    np.testing.assert_array_equal(convref_call(layer, operator, last, "numpy")(), expected)
 
 
 def test_results_survive_their_file(results, tmp_path):

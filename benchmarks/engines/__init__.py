@@ -5,10 +5,10 @@ the engine unavailable) and offers
 
 - ``VERSION``: what was measured, as printed;
 - ``prepare(layer, operator, threads, arrays)``: a call without arguments that computes the
-  operator's result from ``arrays`` (x, w and dy, NumPy arrays of the dtype to compute in) into
-  fresh memory, on ``threads`` threads. What users do once per layer, such as building a session,
-  is done here; what they do on each step is done in the call. It raises `Unsupported` for what
-  the engine doesn't offer.
+  operator's result from ``arrays`` (x, w and dy, NumPy arrays of shape (N, C, ...), of the dtype to
+  compute in, whose channels may lie last in memory) into fresh memory, on ``threads`` threads. What
+  users do once per layer, such as building a session, is done here; what they do on each step is
+  done in the call. It raises `Unsupported` for what the engine doesn't offer.
 
 What the call returns is turned into a NumPy array by ``numpy.asarray``, outside the timing. Each
 engine runs in a process of its own, which also finds its number of threads in the environment

@@ -19,6 +19,8 @@ def prepare(layer: Layer, operator: str, threads: int, arrays: Arrays) -> Callab
     """A run of the session that holds the layer."""
     if operator != "forward":
         raise Unsupported("forward only")
+    if not arrays["x"].flags.c_contiguous:
+        raise Unsupported("channels first only")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     model = one_node(layer, arrays["x"], arrays["w"]).SerializeToString()
