@@ -47,17 +47,20 @@ def contract(words, a, b, out, start, stop):
     out_group, out_row, all_out_lanes, out_run = (
         load(words, 15), load(words, 16), word(words, 17), load(words, 18),
     )  # fmt: skip
-    deepest, block, limit = load(words, 19), load(words, 20), load(words, 21)
+    deepest, block, limit, all_lines = (
+        load(words, 19), load(words, 20), load(words, 21), word(words, 22),
+    )  # fmt: skip
     LANES, most = lanes_of(out), min(deepest, DEPTH)
     WIDTH = VECTORS * LANES
     panel_, sums_ = empty_like(out, most * WIDTH), empty_like(out, (block + MOST_ROWS) * WIDTH)
     lines = max(most, block, 2)
-    offsets = np.empty(2 * (block + 2 * MOST_ROWS) + 2 * most + lines + WIDTH, np.int64)
+    offsets = np.empty(2 * (block + 2 * MOST_ROWS) + 3 * most + lines + WIDTH, np.int64)
     panel, sums, a_rows = data(panel_), data(sums_), data(offsets)
     targets = shifted(a_rows, block + 2 * MOST_ROWS)
     a_steps = shifted(targets, block + 2 * MOST_ROWS)
     b_steps = shifted(a_steps, most)
-    panel_rows = shifted(b_steps, most)
+    b_lines = shifted(b_steps, most)
+    panel_rows = shifted(b_lines, most)
     soon = shifted(panel_rows, lines)
     for lane in range(WIDTH):
         store(soon, lane, 0)
@@ -76,6 +79,8 @@ def contract(words, a, b, out, start, stop):
             load(line, 10),
             load(line, 11),
         )
+        # Whole blocks of depth, for within one the panel's lines are in another order.
+        chunk = DEPTH // step_count * step_count if 0 < step_count <= DEPTH else DEPTH
         vectors = -(-lanes // LANES)
         width = vectors * LANES
         asked = load(broken, 0) >= 0
@@ -86,16 +91,20 @@ def contract(words, a, b, out, start, stop):
             spread(group * a_group, a_row, all_rows, row_at, row_count, m, count, a_rows)
             for r in range(count, count + 2 * MOST_ROWS):
                 store(a_rows, r, load(a_rows, count - 1))
-            for d in range(d_begin, max(d_end, d_begin + 1), DEPTH):
-                depth = min(DEPTH, d_end - d)
+            for d in range(d_begin, max(d_end, d_begin + 1), chunk):
+                depth = min(chunk, d_end - d)
                 if spread_at != step_at or spread_from != d or spread_count != depth:
                     spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
                     spread(0, b_outer, all_b, step_at, step_count, d, depth, b_steps)
+                    spread(
+                        -d * WIDTH, step_count * WIDTH, all_lines, step_at, step_count, d, depth,
+                        b_lines,
+                    )  # fmt: skip
                     spread_at, spread_from, spread_count = step_at, d, depth
-                if m == m_begin or deepest > DEPTH:
+                if m == m_begin or d_end - d_begin > chunk:
                     pack(
                         shifted(b, b_at), limit - b_at, b_steps, b_lanes, b_run, depth, lanes,
-                        panel, panel_rows,
+                        panel, b_lines,
                     )  # fmt: skip
                     clear(panel, panel_rows, depth, lanes, width)
                     if asked and not in_sums and not finite(panel, panel_rows, depth, width):

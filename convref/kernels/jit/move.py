@@ -86,7 +86,7 @@ def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
 
     Every ``run`` lanes lie side by side in the source: one, a power of two, or a whole vector.
     """
-    LANES, pitch = lanes_of(panel), load(lines, 1) - load(lines, 0)
+    LANES = lanes_of(panel)
     whole, i = lanes // LANES * LANES, 0
     if run > 1:
         for i in range(count):
@@ -110,9 +110,9 @@ def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
             to = shifted(lines, i)
             transpose(source, first, shifted(lanes_at, lane), panel, lane, to, run, 1)
         for lane in range(squares, lanes):
-            at, to = load(lanes_at, lane), load(lines, i) + lane
-            for j in range(run):
-                store(panel, to + j * pitch, load(source, load(offsets, i + j) + at))
+            at = load(lanes_at, lane)
+            for j in range(i, i + run):
+                store(panel, load(lines, j) + lane, load(source, load(offsets, j) + at))
         i += run
 
 

@@ -125,18 +125,23 @@ def alike(phases: tuple[Phase, ...]) -> list[list[Phase]]:
 
 
 def lanes_of_phases(
-    sets: list[list[Phase]], channels: int, w_step: int, channel_step: int, position_step: int
-) -> tuple[list[Offsets], list[Offsets]]:
+    sets: list[list[Phase]], channels: int, w_step: int, channel_step: int, position_step: int,
+    by_channel: bool = True,
+) -> tuple[list[Offsets], list[Offsets]]:  # fmt: skip
     """For each set of phases that see alike the offsets of its lanes in w and in the result.
 
-    A lane is a channel and a phase; those of a channel lie beside each other.
+    A lane is a channel and a phase: all phases of a channel follow each other, or all channels of a
+    phase.
     """
     each, taps, positions = np.arange(channels), [], []
     for own in sets:
         tap = np.array([phase.taps[0] - own[0].taps[0] for phase in own])
         position = np.array([phase.positions[0] - own[0].positions[0] for phase in own])
-        taps.append(np.add.outer(each * w_step, tap).ravel())
-        positions.append(np.add.outer(each * channel_step, position * position_step).ravel())
+        to_w = np.add.outer(each * w_step, tap)
+        to_result = np.add.outer(each * channel_step, position * position_step)
+        order = "C" if by_channel else "F"
+        taps.append(to_w.ravel(order))
+        positions.append(to_result.ravel(order))
     return taps, positions
 
 

@@ -46,9 +46,13 @@ PIECE, PIECES = 2 * dense.DEPTH, 16
 """Least depth of a piece of a sum that is cut for the threads' sake, and most pieces."""
 PARTIAL = 1 << 20
 """Numbers that partial sums may take."""
-WAYS = 8
-"""Most rows of weights in a tile. They are often a multiple of 4096 bytes apart, and a nearest
-cache of 8 ways holds only so many lines of such addresses."""
+NEAR, FAR = 32, 1024
+"""Where cells are at least so many bytes apart, as with many channels side by side, lines of as
+many cells as all taps see don't fit in the nearest cache: then up to so many channels are read at
+one tap before the next one."""
+WAYS, PAGE = 8, 4096
+"""Most rows of a tile that are a multiple of so many bytes apart, as those of weights often are: a
+nearest cache of 8 ways holds only so many lines of such addresses."""
 
 
 class Side(NamedTuple):
@@ -92,28 +96,64 @@ def contract(
     Phases that see alike, and differ in their weights and places only, are lanes beside each other.
     """
     sets = alike(seen.phases)
-    spans, (taps, steps, origins, positions) = joined(tuple(own[0] for own in sets))
     a_n, a_g, a_c, a_i = canvas_strides(a, seen.placement)
     first = placing(a, seen.placement, itemsize)
+    counts = [len(own) * out.channels for own in sets]
+    few = positions_fill_lanes(
+        [a.samples * len(own[0].origins) for own in sets], counts, vector_lanes(itemsize)
+    )
+    w_lanes, out_lanes = lanes_of_phases(
+        sets, out.channels, w[2], *out.strides[2:], by_channel=few or not out.last
+    )
+    most_taps = max((len(phase.taps) for phase in seen.phases), default=1)
+    far = a_i * itemsize >= FAR and not few
+    near = np.arange(side_by_side(a.channels, most_taps) if far else 1)
+    spans, (taps, steps, origins, positions) = joined(tuple(
+        own[0]._replace(
+            taps=inner(own[0].taps, near * w[1]), steps=inner(own[0].steps * a_i, near * a_c)
+        )
+        for own in sets
+    ))  # fmt: skip
+    block = len(near)
     canvas = Side(
         origins * a_i, positions * out.strides[3], [(at, count) for at, count, _, _ in spans],
-        a.samples, (a_n, out.strides[0]), steps * a_i, a_c, a_g, canvas_size(a, first, seen.cells),
+        a.samples, (a_n, out.strides[0]), steps, block * a_c, a_g,
+        canvas_size(a, first, seen.cells),
     )  # fmt: skip
-    w_lanes, out_lanes = lanes_of_phases(sets, out.channels, w[2], *out.strides[2:])
-    counts = [len(own) for own in w_lanes]
     filters = Side(
         end_to_end(w_lanes), end_to_end(out_lanes),
-        list(zip(accumulate(counts, initial=0), counts, strict=False)), 1, (0, 0), taps, w[1], w[0],
-        a.groups * w[0],
+        list(zip(accumulate(counts, initial=0), counts, strict=False)), 1, (0, 0), taps,
+        block * w[1], w[0], a.groups * w[0],
     )  # fmt: skip
-    few = positions_fill_lanes(canvas.counts, filters.counts, vector_lanes(itemsize))
     rows, lanes = (filters, canvas) if few else (canvas, filters)
-    height = best_height(max(rows.counts, default=1), WAYS if few else MOST_ROWS)
+    apart = int(np.gcd.reduce(np.diff(canvas.each), initial=0)) * itemsize
+    highest = WAYS if few or (apart and apart % PAGE == 0) else MOST_ROWS
+    height = best_height(max(rows.counts, default=1), highest)
     units = table(
         [(*own, *span[2:]) for own, span in zip(rows.spans, spans, strict=True)], rows.outer,
-        a.channels, a.groups, lanes.counts, itemsize, height, threads,
+        a.channels // block, a.groups, lanes.counts, itemsize, height, threads,
     )  # fmt: skip
-    return _plan(first, rows, lanes, units, height, out.strides[1], itemsize, flag, few)
+    depths = [(at, count) for _, _, at, count in spans]
+    return _plan(first, rows, lanes, depths, units, height, out.strides[1], itemsize, flag, few)
+
+
+def side_by_side(channels: int, taps: int) -> int:
+    """How many channels of a block are read at a tap before the next tap."""
+    blocks = (n for n in range(1, NEAR + 1) if channels % n == 0 and n * taps <= dense.DEPTH)
+    return max(blocks, default=1)
+
+
+def inner(taps: Offsets, channels: Offsets) -> Offsets:
+    """Offsets of taps, and at each of them of channels."""
+    return np.add.outer(taps, channels).ravel()
+
+
+def in_memory_order(depths: Offsets, spans: list[tuple[int, int]]) -> tuple[Offsets, Offsets]:
+    """The depths of each phase as they lie in memory, and for each the line of the panel it is."""
+    orders = [np.argsort(depths[at : at + count], kind="stable") for at, count in spans]
+    starts = [at for at, _ in spans]
+    found = [at + order for at, order in zip(starts, orders, strict=True)]
+    return depths[end_to_end(found)], end_to_end(orders)
 
 
 def positions_fill_lanes(positions: list[int], filters: list[int], lanes: int) -> bool:
@@ -148,7 +188,7 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
         [(0, T, 0, P)], x.channels, x.samples, x.groups, [K], itemsize, height, threads, pieces,
         size,
     )  # fmt: skip
-    plan = _plan(first, columns, filters, units, height, w[0], itemsize)
+    plan = _plan(first, columns, filters, [(0, P)], units, height, w[0], itemsize)
     return plan._replace(pieces=pieces)
 
 
@@ -156,6 +196,7 @@ def _plan(
     first: Placing | None,
     rows: Side,
     lanes: Side,
+    depths: list[tuple[int, int]],
     units: Offsets,
     height: int,
     out_group: int,
@@ -164,23 +205,26 @@ def _plan(
     swapped: bool = False,
 ) -> Plan:
     """A plan for units that `table` made of these rows and lanes."""
-    row_counts, depths = units[:, 9] - units[:, 8], units[:, 11] - units[:, 10]
-    deepest = int(depths.max(initial=0))
+    row_counts, sums = units[:, 9] - units[:, 8], units[:, 11] - units[:, 10]
+    deepest = int(sums.max(initial=0))
     # What a weight that is not finite leaves is found in the sums, where it is not in the panel, or
     # where they are fewer.
-    in_sums = swapped or int(row_counts.max(initial=0)) < int(depths.min(initial=deepest))
+    in_sums = swapped or int(row_counts.max(initial=0)) < int(sums.min(initial=deepest))
     # Rows are computed by tiles and moved by squares of a vector's lanes: whole ones of both.
     both = lcm(height, vector_lanes(4))
     block = both * ((dense.BLOCK if deepest <= dense.DEPTH else dense.TALL_BLOCK) // both)
     of_lanes = lanes.listed(lanes.each, lanes.outer_steps[0])
     in_out = lanes.listed(lanes.places, lanes.outer_steps[1])
     vector = vector_lanes(itemsize)
-    lists = rows.each, rows.depths, lanes.depths, rows.places, units
+    b_depths, b_lines = in_memory_order(lanes.depths, depths)
+    b_lines *= VECTORS * vector
+    lists = rows.each, rows.depths, b_depths, rows.places, units
     ends = end_to_end(of_lanes), end_to_end(in_out)
     words = listed(
         *lists, height, UNASKED, in_sums, rows.group, rows.outer_steps[0], rows.depth_step,
         lanes.group, lanes.depth_step, ends[0], longest_run(of_lanes, vector), out_group,
         rows.outer_steps[1], ends[1], longest_run(in_out, vector), deepest, block, lanes.size,
+        b_lines,
     )  # fmt: skip
-    kept = *lists, *ends
+    kept = *lists, *ends, b_lines
     return Plan(first, DENSE, words, len(units), kept, flag=6 * flag, swapped=swapped)
