@@ -86,11 +86,19 @@ def contract(words, a, b, out, start, stop):
         asked = load(broken, 0) >= 0
         b_lanes, out_lanes = shifted(all_b_lanes, lane), shifted(all_out_lanes, lane)
         b_at, at = group * b_group, group * out_group + out_at
+        beside = even(out_lanes, lanes) and (
+            lanes == 1 or load(out_lanes, 1) - load(out_lanes, 0) == 1
+        )
         for m in range(m_begin, m_end, block):
             count = min(block, m_end - m)
             spread(group * a_group, a_row, all_rows, row_at, row_count, m, count, a_rows)
             for r in range(count, count + 2 * MOST_ROWS):
                 store(a_rows, r, load(a_rows, count - 1))
+            spread(at, out_row, all_places, row_at, row_count, m, count, targets)
+            # Tiles whose lanes and rows lie evenly in the result are summed there.
+            pitch, straight = load(targets, min(1, count - 1)) - load(targets, 0), 0
+            if lanes == width and beside and not (asked and in_sums) and even(targets, count):
+                straight = count // height * height
             for d in range(d_begin, max(d_end, d_begin + 1), chunk):
                 depth = min(chunk, d_end - d)
                 if spread_at != step_at or spread_from != d or spread_count != depth:
@@ -115,15 +123,20 @@ def contract(words, a, b, out, start, stop):
                 elif unit + 1 < stop:
                     expect(shifted(line, UNIT), b_group, d_begin, all_b_lanes, WIDTH, soon)
                 for r in range(0, count, height):
+                    tile, tile_at, step = sums, r * WIDTH, WIDTH
+                    if r < straight:
+                        tile, tile_at, step = out, load(targets, r) + load(out_lanes, 0), pitch
                     high_tile(
                         height, vectors, a, a_rows, r, a_steps, panel, 0, panel_rows, depth,
-                        sums, r * WIDTH, WIDTH, d == d_begin, b,
+                        tile, tile_at, step, d == d_begin, b,
                         shifted(soon, min(r // height, VECTORS - 1) * LANES),
                     )  # fmt: skip
             if asked and in_sums and not finite(sums, panel_rows, count, width):
                 store(broken, 0, 1)
-            spread(at, out_row, all_places, row_at, row_count, m, count, targets)
-            unpack(sums, panel_rows, out, targets, out_lanes, out_run, count, lanes)
+            unpack(
+                sums, shifted(panel_rows, straight), out, shifted(targets, straight), out_lanes,
+                out_run, count - straight, lanes,
+            )  # fmt: skip
     keep(panel_, sums_, offsets)
 
 
@@ -136,6 +149,15 @@ def spread(at, outer_step, inner, inner_at, inner_count, begin, count, offsets):
         for j in range(some):
             store(offsets, done + j, first + load(inner, inner_at + i + j))
         done, outer, i = done + some, outer + 1, 0
+
+
+@compiled(fastmath=False)
+def even(offsets, count):
+    """Whether all offsets go by equal steps."""
+    for i in range(2, count):
+        if load(offsets, i) - load(offsets, i - 1) != load(offsets, 1) - load(offsets, 0):
+            return False
+    return True
 
 
 @compiled(fastmath=False)

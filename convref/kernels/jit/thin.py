@@ -11,7 +11,7 @@ Where a group's canvas is small it is placed in a scratch array, unit by unit, a
 
 import numpy as np
 
-from convref.kernels.jit.dense import spread
+from convref.kernels.jit.dense import even, spread
 from convref.kernels.jit.dots import COLUMNS, FEW_COLUMNS, dot_tile
 from convref.kernels.jit.flat import data, empty_like, keep, load, shifted, store, word, zeros_like
 from convref.kernels.jit.kept import compiled
@@ -93,7 +93,8 @@ def strip(
     out, out_at, places, out_lanes, together, lanes, sums, copied, copied_steps,
 ):  # fmt: skip
     """The sums of positions p to p_end, tile by tile; ``reach`` is the longest step."""
-    LANES = lanes_of(out)
+    LANES, pitch = lanes_of(out), load(out_lanes, min(1, lanes - 1)) - load(out_lanes, 0)
+    beside = together and even(out_lanes, lanes)
     while p < p_end:
         origin = load(rows, p)
         vectors = FULL if lanes <= 2 else FULL // 2
@@ -109,14 +110,19 @@ def strip(
                 store(copied_steps, d, d * width)
             source, source_at, source_steps = copied, 0, copied_steps
         following = p
+        # A tile whose positions lie side by side in the result too is summed there.
+        straight = beside and p + width <= min(load(ends, p), p_end)
         for lane in range(0, lanes, TALLEST):
             height = min(lanes - lane, TALLEST)
+            tile, tile_at, step = sums, 0, width
+            if straight:
+                tile, tile_at, step = out, out_at + load(out_lanes, lane) + load(places, p), pitch
             wide_tile(
                 height, vectors, w, w_rows, lane, w_steps, source, source_at, source_steps, depth,
-                sums, 0, width, True,
+                tile, tile_at, step, True,
             )  # fmt: skip
-            following = p
-            while following < p_end and load(rows, following) < origin + width:
+            following = p + width if straight else p
+            while not straight and following < p_end and load(rows, following) < origin + width:
                 first = load(rows, following) - origin
                 count = min(min(load(ends, following), p_end) - following, width - first)
                 for r in range(height):
