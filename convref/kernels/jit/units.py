@@ -21,6 +21,8 @@ Span = tuple[int, int, int, int]
 
 ROWS_PER_UNIT = 120
 """Rows that must share a packed panel for its packing not to count."""
+FEWEST_ROWS = 48
+"""Rows that are worth another packing for another thread."""
 RUN = 256
 """Longest run of cells that is placed at a time with channels last."""
 
@@ -48,6 +50,8 @@ def table(
         rows, depth = outer_rows * row_count, outer_depth * step_count
         wanted = ceil(CHUNKS_PER_THREAD * threads * rows, max(1, total)) if threads > 1 else 1
         blocks = max(1, min(wanted, rows // ROWS_PER_UNIT))
+        if rows == total:  # a single tile of lanes: else there would be less than one unit a thread
+            blocks = max(blocks, min(threads, rows // FEWEST_ROWS))
         for group in range(groups):
             for block in range(blocks):
                 m = [cut(rows, part, blocks, height) for part in (block, block + 1)]
