@@ -32,21 +32,33 @@ def place(x, x_at, x_step, canvas, at, end, rows, row_cells, row_sources, runs_e
     Runs come in the order of their cells. So a run may be followed by zeros up to a whole vector:
     these cells are zero, or a later run fills them.
     """
-    LANES = lanes_of(x)
+    if runs_end == 5:
+        place_runs(x, x_at, x_step, canvas, at, end, 0, rows, row_cells, row_sources, runs)
+        return
     for i in range(rows):
-        row, source = at + load(row_cells, i), load(row_sources, i)
         for run in range(0, runs_end, 5):
-            to, step = row + load(runs, run), load(runs, run + 3)
-            start = x_at + (source + load(runs, run + 1)) * x_step
-            length, x_run = load(runs, run + 2), load(runs, run + 4) * x_step
-            whole = -(-length // LANES) * LANES
-            if step != 1 or to + whole > end or not 1 <= x_run <= 2:
-                for j in range(length):
-                    store(canvas, to + j * step, load(x, start + j * x_run))
-            elif x_run == 1:
-                copy_padded(x, start, canvas, to, length)
-            else:
-                copy_second_padded(x, start, canvas, to, length)
+            place_runs(
+                x, x_at, x_step, canvas, at, end, i, i + 1, row_cells, row_sources,
+                shifted(runs, run),
+            )  # fmt: skip
+
+
+@compiled(fastmath=False)
+def place_runs(x, x_at, x_step, canvas, at, end, row, row_end, row_cells, row_sources, run):
+    """Copy one run of several rows."""
+    LANES, x_run = lanes_of(x), load(run, 4) * x_step
+    step, length = load(run, 3), load(run, 2)
+    first, source = at + load(run, 0), x_at + load(run, 1) * x_step
+    whole = -(-length // LANES) * LANES
+    for i in range(row, row_end):
+        to, start = first + load(row_cells, i), source + load(row_sources, i) * x_step
+        if step != 1 or to + whole > end or not 1 <= x_run <= 2:
+            for j in range(length):
+                store(canvas, to + j * step, load(x, start + j * x_run))
+        elif x_run == 1:
+            copy_padded(x, start, canvas, to, length)
+        else:
+            copy_second_padded(x, start, canvas, to, length)
 
 
 def place_all(words, x, _, canvas, start, stop):
