@@ -24,6 +24,7 @@ RANGES: dict[str, Callable[[float], bool]] = {
 
 MOST_BITS = 1400
 """Of an integer: beyond any size, and few enough for products to be counted and told."""
+LARGEST_PLAIN = 2**63 - 1
 MOST_TRIED = 100_000
 MOST_ENTRIES = 1000
 """Of a sequence of settings."""
@@ -89,6 +90,8 @@ def members(name: str, values: Any) -> tuple[Any, ...]:
 
 def per_axis(name: str, value: object, rank: int, minimum: int) -> tuple[int, ...]:
     """One integer per axis, from a single one or from a sequence of ``rank`` of them."""
+    if _is_plain(value, rank, minimum):
+        return value
     if is_sequence(value):
         numbers = tuple(integer(name, entry) for entry in members(name, value))
         if len(numbers) != rank:
@@ -107,8 +110,17 @@ def per_axis(name: str, value: object, rank: int, minimum: int) -> tuple[int, ..
     return numbers
 
 
+def _is_plain(value: object, rank: int, minimum: int) -> TypeGuard[tuple[int, ...]]:
+    """Whether nothing has to be read: what loops call with, where microseconds count."""
+    if type(value) is not tuple or len(value) != rank:
+        return False
+    return all(type(entry) is int and minimum <= entry <= LARGEST_PLAIN for entry in value)
+
+
 def kernel_sizes(kernel_size: object, name: str = "kernel_size") -> tuple[int, ...]:
     """Kernel sizes, or other sizes, that say how many spatial axes there are."""
+    if type(kernel_size) is tuple and kernel_size:
+        return per_axis(name, kernel_size, len(kernel_size), minimum=1)
     if not is_sequence(kernel_size):
         given = shown(kernel_size)
         raise WordError(

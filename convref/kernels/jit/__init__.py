@@ -24,7 +24,7 @@ from convref.kernels.jit import plans
 from convref.kernels.jit.crew import address, share
 from convref.kernels.jit.plans.dense import DENSE
 from convref.kernels.jit.plans.pairs import PAIRS, PAIRS_WEIGHTS
-from convref.kernels.jit.plans.plan import UNASKED, Plan, View
+from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
 from convref.memory import check_fits
 from convref.phases import transposed
@@ -146,16 +146,22 @@ def across(plan: Plan, w: Array) -> Array:
 
 def view(a: Array) -> View:
     """Sizes and strides of an operand (N, G, C/G, I)."""
-    N, G, C, _ = a.shape
-    return View(N, G, C, strides(a))
+    return _view(a.shape, a.strides, a.itemsize)
 
 
-def strides(a: Array) -> tuple[int, ...]:
+def strides(a: Array) -> Ints:
     """Strides in numbers, as of an array with no axis of length 1."""
-    if a.flags.c_contiguous:
-        _, G, C, size = a.shape
-        return G * C * size, C * size, size, 1
-    return tuple(stride // a.itemsize for stride in a.strides)
+    return _view(a.shape, a.strides, a.itemsize).strides
+
+
+@lru_cache(maxsize=1024)
+def _view(shape: Ints, byte_strides: Ints, itemsize: int) -> View:
+    N, G, C, size = shape
+    contiguous = G * C * size, C * size, size, 1
+    steps = tuple(stride // itemsize for stride in byte_strides)
+    axes = zip(shape, steps, contiguous, strict=True)
+    lies_so = not N * G * C * size or all(n == 1 or step == own for n, step, own in axes)
+    return View(N, G, C, contiguous if lies_so else steps)
 
 
 def in_memory(a: Array) -> Array:

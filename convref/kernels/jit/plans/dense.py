@@ -38,7 +38,7 @@ from convref.kernels.jit.units import (
     table,
 )
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Seen, stored
+from convref.phases import Phase, Seen, stored
 
 DENSE = Kernel(dense.contract)
 
@@ -102,19 +102,20 @@ def contract(
     few = positions_fill_lanes(
         [a.samples * len(own[0].origins) for own in sets], counts, vector_lanes(itemsize)
     )
+    by_channel = few or not out.last
     w_lanes, out_lanes = lanes_of_phases(
-        sets, out.channels, w[2], *out.strides[2:], by_channel=few or not out.last
+        sets, out.channels, w[2], out.strides[2], out.strides[3], by_channel
     )
-    most_taps = max((len(phase.taps) for phase in seen.phases), default=1)
     far = a_i * itemsize >= FAR and not few
-    near = np.arange(side_by_side(a.channels, most_taps) if far else 1)
+    block = side_by_side(a.channels, seen.phases) if far else 1
+    near = np.arange(block)
     spans, (taps, steps, origins, positions) = joined(tuple(
         own[0]._replace(
-            taps=inner(own[0].taps, near * w[1]), steps=inner(own[0].steps * a_i, near * a_c)
+            taps=np.add.outer(own[0].taps, near * w[1]).ravel(),
+            steps=np.add.outer(own[0].steps * a_i, near * a_c).ravel(),
         )
         for own in sets
     ))  # fmt: skip
-    block = len(near)
     canvas = Side(
         origins * a_i, positions * out.strides[3], [(at, count) for at, count, _, _ in spans],
         a.samples, (a_n, out.strides[0]), steps, block * a_c, a_g,
@@ -137,15 +138,11 @@ def contract(
     return _plan(first, rows, lanes, depths, units, height, out.strides[1], itemsize, flag, few)
 
 
-def side_by_side(channels: int, taps: int) -> int:
+def side_by_side(channels: int, phases: tuple[Phase, ...]) -> int:
     """How many channels of a block are read at a tap before the next tap."""
+    taps = max((len(phase.taps) for phase in phases), default=1)
     blocks = (n for n in range(1, NEAR + 1) if channels % n == 0 and n * taps <= dense.DEPTH)
     return max(blocks, default=1)
-
-
-def inner(taps: Offsets, channels: Offsets) -> Offsets:
-    """Offsets of taps, and at each of them of channels."""
-    return np.add.outer(taps, channels).ravel()
 
 
 def in_memory_order(depths: Offsets, spans: list[tuple[int, int]]) -> tuple[Offsets, Offsets]:

@@ -42,7 +42,7 @@ def contract(
     """
     sets = alike(seen.phases)
     spans, (taps, steps, rows, positions) = joined(tuple(phases[0] for phases in sets))
-    w_lanes, out_lanes = lanes_of_phases(sets, out.channels, w[2], *out.strides[2:])
+    w_lanes, out_lanes = lanes_of_phases(sets, out.channels, w[2], out.strides[2], out.strides[3])
     counts = [len(own) for own in w_lanes]
     lists = (
         rows, stretches(rows, [row for row, _, _, _ in spans]), steps, taps,
