@@ -113,6 +113,26 @@ def test_any_place_in_any_batch(
     assert alone.tobytes() == dx[n].tobytes()
 
 
+@pytest.mark.numba
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("size", [16, 60])
+def test_a_sample_of_many_channels_in_any_batch(
+    size: int, layout: str, rng: np.random.Generator
+) -> None:
+    """Alone its positions may fill the lanes; in a batch the filters do."""
+    x, w = reals(rng, (3, 256, size), np.float32), reals(rng, (64, 256, 3), np.float32)
+    if layout == "channels_last":
+        x = np.ascontiguousarray(x.transpose(0, 2, 1))
+    how: dict[str, Any] = {"layout": layout, "backend": "numba", "padding": 1}
+    y = convref.conv(x, w, **how)
+    dx = convref.conv_input_grad(y, w, (size,), **how)
+    for n in range(3):
+        alone = convref.conv(x[n], w, **how)
+        assert alone.tobytes() == y[n].tobytes()
+        back = convref.conv_input_grad(alone, w, (size,), **how)
+        assert back.tobytes() == dx[n].tobytes()
+
+
 def test_broadcast_views_have_the_bits_of_their_copies(
     backend: str, rng: np.random.Generator
 ) -> None:

@@ -33,22 +33,21 @@ def place(x, x_at, x_step, canvas, at, end, rows, row_cells, row_sources, runs_e
     these cells are zero, or a later run fills them.
     """
     if runs_end == 5:
-        place_runs(x, x_at, x_step, canvas, at, end, 0, rows, row_cells, row_sources, runs)
+        place_run(x, x_at, x_step, canvas, at, end, 0, rows, row_cells, row_sources, 0, runs)
         return
     for i in range(rows):
         for run in range(0, runs_end, 5):
-            place_runs(
-                x, x_at, x_step, canvas, at, end, i, i + 1, row_cells, row_sources,
-                shifted(runs, run),
-            )  # fmt: skip
+            place_run(
+                x, x_at, x_step, canvas, at, end, i, i + 1, row_cells, row_sources, run, runs
+            )
 
 
 @compiled(fastmath=False)
-def place_runs(x, x_at, x_step, canvas, at, end, row, row_end, row_cells, row_sources, run):
-    """Copy one run of several rows."""
-    LANES, x_run = lanes_of(x), load(run, 4) * x_step
-    step, length = load(run, 3), load(run, 2)
-    first, source = at + load(run, 0), x_at + load(run, 1) * x_step
+def place_run(x, x_at, x_step, canvas, at, end, row, row_end, row_cells, row_sources, run, runs):
+    """Copy one run of several rows: what it is is read once for all of them."""
+    LANES, x_run = lanes_of(x), load(runs, run + 4) * x_step
+    step, length = load(runs, run + 3), load(runs, run + 2)
+    first, source = at + load(runs, run), x_at + load(runs, run + 1) * x_step
     whole = -(-length // LANES) * LANES
     for i in range(row, row_end):
         to, start = first + load(row_cells, i), source + load(row_sources, i) * x_step

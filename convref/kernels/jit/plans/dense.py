@@ -106,7 +106,7 @@ def contract(
     w_lanes, out_lanes = lanes_of_phases(
         sets, out.channels, w[2], out.strides[2], out.strides[3], by_channel
     )
-    far = a_i * itemsize >= FAR and not few
+    far = a_i * itemsize >= FAR and not may_be_few(seen.phases, vector_lanes(itemsize))
     block = side_by_side(a.channels, seen.phases) if far else 1
     near = np.arange(block)
     spans, (taps, steps, origins, positions) = joined(tuple(
@@ -136,6 +136,11 @@ def contract(
     )  # fmt: skip
     depths = [(at, count) for _, _, at, count in spans]
     return _plan(first, rows, lanes, depths, units, height, out.strides[1], itemsize, flag, few)
+
+
+def may_be_few(phases: tuple[Phase, ...], lanes: int) -> bool:
+    """Whether some number of samples might have few positions: how sums go must not depend on it."""
+    return all(len(phase.origins) <= VECTORS * lanes for phase in phases)
 
 
 def side_by_side(channels: int, phases: tuple[Phase, ...]) -> int:
