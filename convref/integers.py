@@ -25,6 +25,7 @@ RANGES: dict[str, Callable[[float], bool]] = {
 MOST_BITS = 1400
 """Of an integer: beyond any size, and few enough for products to be counted and told."""
 LARGEST_PLAIN = 2**63 - 1
+"""An entry up to which a tuple is taken as it is."""
 MOST_TRIED = 100_000
 MOST_ENTRIES = 1000
 """Of a sequence of settings."""

@@ -156,6 +156,22 @@ def test_more_depth_and_rows_than_one_block(
         check(case, operator, kernel, last)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("bytes_apart", [plans.dense.FAR, plans.dense.FAR + 40, plans.dense.PAGE])
+@pytest.mark.parametrize("operator", FILLED)
+def test_many_channels_side_by_side(operator: str, bytes_apart: int, stride: int) -> None:
+    """So that taps are read a block of channels at a time, by tiles of fewer rows if they must."""
+    many, geometry = bytes_apart // 8, Geometry.of((14, 13), 3, padding=1, stride=stride)
+    counts = (many, 9) if operator == "input_grad" else (9, many)
+    case = Case(geometry, *counts, batch=2, groups=1)
+    if operator != "weight_grad":
+        x, w, y = (jit.view(array) for array in laid(operands(case), (True, True)))
+        plan = getattr(plans, operator)(geometry, x, y, w.strides, 8, threads=2)
+        lines_of_panel = plan.kept[-1]
+        assert np.any(np.diff(lines_of_panel) < 0)
+    check(case, operator, "dense", (True, True))
+
+
 def pieces(case: Case) -> int:
     """Into how many pieces the dense weight gradient cuts its sums."""
     x, w, y = operands(case)

@@ -160,8 +160,8 @@ def _view(shape: Ints, byte_strides: Ints, itemsize: int) -> View:
     contiguous = G * C * size, C * size, size, 1
     steps = tuple(stride // itemsize for stride in byte_strides)
     axes = zip(shape, steps, contiguous, strict=True)
-    lies_so = not N * G * C * size or all(n == 1 or step == own for n, step, own in axes)
-    return View(N, G, C, contiguous if lies_so else steps)
+    is_contiguous = 0 in shape or all(n == 1 or step == own for n, step, own in axes)
+    return View(N, G, C, contiguous if is_contiguous else steps)
 
 
 def in_memory(a: Array) -> Array:

@@ -37,9 +37,7 @@ def place(x, x_at, x_step, canvas, at, end, rows, row_cells, row_sources, runs_e
         return
     for i in range(rows):
         for run in range(0, runs_end, 5):
-            place_run(
-                x, x_at, x_step, canvas, at, end, i, i + 1, row_cells, row_sources, run, runs
-            )
+            place_run(x, x_at, x_step, canvas, at, end, i, i + 1, row_cells, row_sources, run, runs)
 
 
 @compiled(fastmath=False)

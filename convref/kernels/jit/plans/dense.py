@@ -108,14 +108,9 @@ def contract(
     )
     far = a_i * itemsize >= FAR and not may_be_few(seen.phases, vector_lanes(itemsize))
     block = side_by_side(a.channels, seen.phases) if far else 1
-    near = np.arange(block)
-    spans, (taps, steps, origins, positions) = joined(tuple(
-        own[0]._replace(
-            taps=np.add.outer(own[0].taps, near * w[1]).ravel(),
-            steps=np.add.outer(own[0].steps * a_i, near * a_c).ravel(),
-        )
-        for own in sets
-    ))  # fmt: skip
+    spans, (taps, steps, origins, positions) = joined(
+        tuple(tap_by_tap(own[0], np.arange(block), w[1], a_c, a_i) for own in sets)
+    )
     canvas = Side(
         origins * a_i, positions * out.strides[3], [(at, count) for at, count, _, _ in spans],
         a.samples, (a_n, out.strides[0]), steps, block * a_c, a_g,
@@ -139,7 +134,7 @@ def contract(
 
 
 def may_be_few(phases: tuple[Phase, ...], lanes: int) -> bool:
-    """Whether some number of samples might have few positions: how sums go must not depend on it."""
+    """Whether some batch might have few positions: how sums go must not depend on it."""
     return all(len(phase.origins) <= VECTORS * lanes for phase in phases)
 
 
@@ -148,6 +143,14 @@ def side_by_side(channels: int, phases: tuple[Phase, ...]) -> int:
     taps = max((len(phase.taps) for phase in phases), default=1)
     blocks = (n for n in range(1, NEAR + 1) if channels % n == 0 and n * taps <= dense.DEPTH)
     return max(blocks, default=1)
+
+
+def tap_by_tap(phase: Phase, block: Offsets, w_c: int, a_c: int, a_i: int) -> Phase:
+    """A phase with offsets in numbers, of all channels of a block at a tap before the next tap."""
+    return phase._replace(
+        taps=np.add.outer(phase.taps, block * w_c).ravel(),
+        steps=np.add.outer(phase.steps * a_i, block * a_c).ravel(),
+    )
 
 
 def in_memory_order(depths: Offsets, spans: list[tuple[int, int]]) -> tuple[Offsets, Offsets]:
