@@ -23,6 +23,8 @@ ROWS_PER_UNIT = 120
 """Rows that must share a packed panel for its packing not to count."""
 FEWEST_ROWS = 48
 """Rows that are worth another packing for another thread."""
+MANY_ROWS = 480
+"""Rows for which the packing of all panels does not count."""
 RUN = 256
 """Longest run of cells that is placed at a time with channels last."""
 
@@ -35,12 +37,14 @@ def best_height(rows: int, highest: int = HEIGHTS[0]) -> int:
 
 def table(
     spans: Sequence[Span], outer_rows: int, outer_depth: int, groups: int, lanes: Sequence[int],
-    itemsize: int, height: int, threads: int, pieces: int = 1, size: int = 0,
+    itemsize: int, height: int, threads: int, pieces: int = 1, size: int = 0, last: bool = False,
 ) -> Offsets:  # fmt: skip
     """Units of dense.contract, a line each.
 
     A phase has ``outer_rows`` times its rows, ``outer_depth`` times its steps, and its ``lanes``.
     ``size`` is that of the result, of which there is one for each of the ``pieces`` of the depth.
+    Where its channels lie ``last``, lanes of neighbouring tiles share lines of memory: then rows
+    are cut, if there are many, so that a thread has all the lanes of its rows.
     """
     width = VECTORS * vector_lanes(itemsize)
     total = groups * pieces * outer_rows
@@ -52,6 +56,8 @@ def table(
         blocks = max(1, min(wanted, rows // ROWS_PER_UNIT))
         if rows == total:  # a single tile of lanes: else there would be less than one unit a thread
             blocks = max(blocks, min(threads, rows // FEWEST_ROWS))
+        if last and threads > 1:
+            blocks = max(blocks, min(CHUNKS_PER_THREAD * threads, rows // MANY_ROWS))
         for group in range(groups):
             for block in range(blocks):
                 m = [cut(rows, part, blocks, height) for part in (block, block + 1)]

@@ -128,6 +128,7 @@ def contract(
     units = table(
         [(*own, *span[2:]) for own, span in zip(rows.spans, spans, strict=True)], rows.outer,
         a.channels // block, a.groups, lanes.counts, itemsize, height, threads,
+        last=out.last and not few,
     )  # fmt: skip
     depths = [(at, count) for _, _, at, count in spans]
     return _plan(first, rows, lanes, depths, units, height, out.strides[1], itemsize, flag, few)
