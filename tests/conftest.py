@@ -23,7 +23,7 @@ SEED = 1603_07285
 settings.register_profile(
     "quick", derandomize=True, database=None, deadline=None, max_examples=50, print_blob=True
 )
-settings.register_profile("brief", settings.get_profile("quick"), max_examples=6)
+settings.register_profile("brief", settings.get_profile("quick"), max_examples=5)
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=2000)
 settings.load_profile("quick")
 
