@@ -167,6 +167,7 @@ def test_info():
 
 
 @pytest.mark.numba
+@pytest.mark.slow
 def test_warmup():
     code, output, _ = run("warmup")
     assert code == 0

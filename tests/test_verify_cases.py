@@ -66,6 +66,7 @@ def test_every_output_is_legitimate(framework):
                 assert report.ok, (case.name, name, report)
 
 
+@pytest.mark.slow
 def test_a_mistake_in_any_output_is_seen():
     """A thousandth more in the largest element, or where 16 bits allow no such test, its double."""
     for case in CASES.values():
