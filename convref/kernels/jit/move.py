@@ -95,8 +95,10 @@ def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
 
     Every ``run`` lanes lie side by side in the source: one, a power of two, or a whole vector.
     """
-    LANES = lanes_of(panel)
+    LANES, furthest = lanes_of(panel), 0
     whole, i = lanes // LANES * LANES, 0
+    for lane in range(whole):
+        furthest = max(furthest, load(lanes_at, lane))
     if run > 1:
         for i in range(count):
             first, line = load(offsets, i), load(lines, i)
@@ -111,7 +113,7 @@ def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
             run += 1
         # A square reads whole vectors, of which only the run is kept: not worth it for two or one.
         squares = whole if run > 2 else 0
-        if squares and first + load(lanes_at, whole - 1) + LANES > limit:
+        if squares and first + furthest + LANES > limit:
             squares = 0
         if not squares:
             run = min(LANES, count - i)
