@@ -342,6 +342,15 @@ def test_what_is_not_finite_goes_where_the_definition_takes_it(
                 np.testing.assert_array_equal(array, wanted, f"{'xwy'[read]} at {place}")
 
 
+PHASES_IN_LANES = [
+    Case(Geometry.of((6, 9), (2, 3), stride=(2, 1)), 3, channels, dtype)
+    for channels in (LANES, 3 * LANES, 4 * LANES + 1)
+    for dtype in ("float32", "float64")
+]
+"""With channels last, those of a phase come before those of the next: the last lane of a tile may be
+near the beginning of the weights, and one before it at their end."""
+
+
 def compute_between_forbidden_pages() -> None:
     """Ends the process with a signal where a kernel reads beyond an operand."""
     for operator, kernel, last in WAYS.values():
@@ -352,6 +361,8 @@ def compute_between_forbidden_pages() -> None:
                     continue
                 for at_end in (True, False):
                     check(case, operator, kernel, last, flush(at_end))
+    for case, last in product(PHASES_IN_LANES, (False, True)):
+        check(case, "input_grad", "dense", (last, last), flush(at_end=True))
     print("nothing beyond")
 
 
