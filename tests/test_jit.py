@@ -347,8 +347,8 @@ PHASES_IN_LANES = [
     for channels in (LANES, 3 * LANES, 4 * LANES + 1)
     for dtype in ("float32", "float64")
 ]
-"""With channels last, those of a phase come before those of the next: the last lane of a tile may be
-near the beginning of the weights, and one before it at their end."""
+"""With channels last, those of a phase come before those of the next: the last lane of a tile may
+be near the beginning of the weights, and one before it at their end."""
 
 
 def compute_between_forbidden_pages() -> None:
