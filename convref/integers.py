@@ -24,8 +24,6 @@ RANGES: dict[str, Callable[[float], bool]] = {
 
 MOST_BITS = 1400
 """Of an integer: beyond any size, and few enough for products to be counted and told."""
-LARGEST_PLAIN = 2**63 - 1
-"""An entry up to which a tuple is taken as it is."""
 MOST_TRIED = 100_000
 MOST_ENTRIES = 1000
 """Of a sequence of settings."""
@@ -68,7 +66,7 @@ def divisors(number: int) -> tuple[int, ...]:
 
 def is_sequence(value: object) -> TypeGuard[Iterable[object]]:
     """Whether the value lists one entry per axis (strings, sets and 0-d arrays do not)."""
-    return (
+    return type(value) is tuple or (  # a tuple at once, for loops call with them
         isinstance(value, Iterable)
         and not isinstance(value, str | bytes | Set | Mapping)
         and getattr(value, "ndim", 1) > 0
@@ -78,7 +76,7 @@ def is_sequence(value: object) -> TypeGuard[Iterable[object]]:
 def members(name: str, values: Any) -> tuple[Any, ...]:
     """What a sequence lists; raise WordError where it fails to, or goes on for ever."""
     try:
-        found = tuple(islice(values, MOST_ENTRIES + 1))
+        found = values if type(values) is tuple else tuple(islice(values, MOST_ENTRIES + 1))
     except Exception:  # whatever a foreign class raises
         found = None
     if found is None or len(found) > MOST_ENTRIES:
@@ -91,8 +89,6 @@ def members(name: str, values: Any) -> tuple[Any, ...]:
 
 def per_axis(name: str, value: object, rank: int, minimum: int) -> tuple[int, ...]:
     """One integer per axis, from a single one or from a sequence of ``rank`` of them."""
-    if _is_plain(value, rank, minimum):
-        return value
     if is_sequence(value):
         numbers = tuple(integer(name, entry) for entry in members(name, value))
         if len(numbers) != rank:
@@ -111,17 +107,8 @@ def per_axis(name: str, value: object, rank: int, minimum: int) -> tuple[int, ..
     return numbers
 
 
-def _is_plain(value: object, rank: int, minimum: int) -> TypeGuard[tuple[int, ...]]:
-    """Whether nothing has to be read: what loops call with, where microseconds count."""
-    if type(value) is not tuple or len(value) != rank:
-        return False
-    return all(type(entry) is int and minimum <= entry <= LARGEST_PLAIN for entry in value)
-
-
 def kernel_sizes(kernel_size: object, name: str = "kernel_size") -> tuple[int, ...]:
     """Kernel sizes, or other sizes, that say how many spatial axes there are."""
-    if type(kernel_size) is tuple and kernel_size:
-        return per_axis(name, kernel_size, len(kernel_size), minimum=1)
     if not is_sequence(kernel_size):
         given = shown(kernel_size)
         raise WordError(

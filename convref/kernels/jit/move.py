@@ -97,8 +97,6 @@ def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
     """
     LANES, furthest = lanes_of(panel), 0
     whole, i = lanes // LANES * LANES, 0
-    for lane in range(whole):
-        furthest = max(furthest, load(lanes_at, lane))
     if run > 1:
         for i in range(count):
             first, line = load(offsets, i), load(lines, i)
@@ -107,6 +105,8 @@ def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
             for lane in range(whole, lanes):
                 store(panel, line + lane, load(source, first + load(lanes_at, lane)))
         return
+    for lane in range(whole):
+        furthest = max(furthest, load(lanes_at, lane))
     while i < count:
         first, run = load(offsets, i), 1
         while run < LANES and i + run < count and load(offsets, i + run) - first == run:
