@@ -36,8 +36,13 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 """
-
-
+ONE_NUMBER = """
+import itertools, sys
+from numba.core.bytecode import FunctionIdentity
+FunctionIdentity._unique_ids = itertools.repeat(1)
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))
+"""
 LEFT = """
 import atexit, os
 from pathlib import Path
@@ -282,3 +287,21 @@ def test_two_processes_compile_at_once(tmp_path: Path) -> None:
     for dtype in dtypes[1:]:
         assert finish(start(tmp_path, dtype)) == ("1", [])
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_names_tell_functions_apart(tmp_path: Path) -> None:
+    """Numba counts the functions of a process, and links by name, types and that number.
+
+    Two processes may give one number to two functions; here all have the same.
+    """
+    tests = [str(Path(__file__).with_name(f"test_{name}.py")) for name in ("jit", "jit_depthwise")]
+    asked = ["-k", "every_dtype and (float32 or complex64)", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_NUMBER, *asked, *tests],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout

@@ -128,6 +128,16 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
+def named_after(function: Callable[..., Any], made: Callable[..., Any]) -> Callable[..., Any]:
+    """One of several inner functions of one name, under a name of its own.
+
+    Machine code is linked by qualified name, types, and a number that each process counts for
+    itself. Files come from many processes: a name must tell all that the types don't.
+    """
+    made.__qualname__ += f".{function.__name__}"
+    return made
+
+
 def callback(signature: Any, function: Callable[..., Any]) -> Any:
     """The function as machine code that has an address, kept as well."""
     made = keep(CFunc(function, normalize_signature(signature), {}, {}), function)

@@ -27,6 +27,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from convref.kernels.jit.flat import load, pointer, store
+from convref.kernels.jit.kept import named_after
 from convref.kernels.jit.vectors import (
     broadcast,
     by_shape,
@@ -150,7 +151,7 @@ def _compile(
                         total += left * load(b, b_at + load(b_steps, d) + lane)
                     store(out, at, total)
 
-        return loops if isinstance(a.dtype, types.Complex) else tile
+        return named_after(function, loops if isinstance(a.dtype, types.Complex) else tile)
 
 
 _compile(high_tile, HIGH)

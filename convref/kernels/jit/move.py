@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from convref.kernels.jit.flat import load, pointer, shifted, store, word
-from convref.kernels.jit.kept import compiled
+from convref.kernels.jit.kept import compiled, named_after
 from convref.kernels.jit.vectors import (
     below,
     by_shape,
@@ -245,7 +245,8 @@ def _compile_copy(function: Callable[..., None], step: int, padded: bool = True)
             for i in range(count, -(-count // LANES) * LANES):
                 store(target, to + i, 0)
 
-        return by_numbers if isinstance(source.dtype, types.Complex) else by_vectors
+        made = by_numbers if isinstance(source.dtype, types.Complex) else by_vectors
+        return named_after(function, made)
 
 
 _compile_copy(copy_vectors, 1, padded=False)
