@@ -33,6 +33,7 @@ from convref.kernels import jit, naive
 from convref.kernels.jit import crew, dense, dots, micro, plans, vectors
 from convref.kernels.jit.plans import plan
 from convref.kernels.jit.plans.plan import UNASKED, Plan
+from convref.phases import stored
 from convref.threads import using_threads
 
 KERNELS = ("dense", "thin, in scratch", "thin")
@@ -342,6 +343,29 @@ def test_what_is_not_finite_goes_where_the_definition_takes_it(
                 np.testing.assert_array_equal(array, wanted, f"{'xwy'[read]} at {place}")
 
 
+TAPS_APART = [
+    Case(geometry, LANES + 1, plans.dense.WIDE // np.dtype(dtype).itemsize + more, dtype)
+    for geometry, more in (
+        (Geometry.of((6, 9), (3, 2), stride=(3, 2)), 0),
+        (Geometry.of((6, 9), (2, 2), dilation=(2, 3)), 3),
+        (Geometry.of((7, 4), (3, 1)), micro.HEIGHTS[0]),
+        (Geometry.of(1300, 2, stride=2), 1),
+        (Geometry.of((6, 17), (5, 8), stride=2), 1),
+        (Geometry.of((11, 7), (3, 3), stride=2), 160),
+    )
+    for dtype in ("float32", "float64", "int32", "complex64")
+]
+"""With channels last, rows of the weight gradient's tiles are channels that one tap sees: few and
+many, a multiple of a tile's height and not; longer sums than a panel; more than one block."""
+
+
+@uncompiled
+@pytest.mark.parametrize("case", TAPS_APART)
+def test_taps_that_see_anew(case: Case) -> None:
+    assert plans.dense.sees_anew(stored(case.geometry, False))
+    check(case, "weight_grad", "dense", (True, True))
+
+
 PHASES_IN_LANES = [
     Case(Geometry.of((6, 9), (2, 3), stride=(2, 1)), 3, channels, dtype)
     for channels in (LANES, 3 * LANES, 4 * LANES + 1)
@@ -363,6 +387,8 @@ def compute_between_forbidden_pages() -> None:
                     check(case, operator, kernel, last, flush(at_end))
     for case, last in product(PHASES_IN_LANES, (False, True)):
         check(case, "input_grad", "dense", (last, last), flush(at_end=True))
+    for case, at_end in product(TAPS_APART, (False, True)):
+        check(case, "weight_grad", "dense", (True, True), flush(at_end))
     print("nothing beyond")
 
 

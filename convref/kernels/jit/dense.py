@@ -12,6 +12,8 @@ All three operators have one form:
 | weight_grad | canvas       | c, t         | dy        | filters | n, positions |
 
 Numbers of `a` are read one by one from where they lie, so stride, dilation and layout cost nothing.
+A tile takes rows that follow each other; or, where channels lie side by side and every tap sees
+other cells, rows ``across`` apart, which are channels at one tap, on the same lines of the cache.
 Only `b` is moved: one panel of a block of depth by the lanes of a tile, in the L2 cache, that all
 rows of the unit share.
 """
@@ -26,6 +28,8 @@ from convref.kernels.jit.vectors import lanes_of
 
 DEPTH = 2048
 """Numbers summed from one panel: with the sums of a block it fills half of a small L2 cache."""
+SHORT_DEPTH = 512
+"""The same where each number is on a line of its own, which the next tile reads as well."""
 BLOCK, TALL_BLOCK = 160, 480
 """Most rows whose sums are held at a time; more of them where each needs several panels."""
 MOST_ROWS = HEIGHTS[0]
@@ -47,12 +51,13 @@ def contract(words, a, b, out, start, stop):
     out_group, out_row, all_out_lanes, out_run = (
         load(words, 15), load(words, 16), word(words, 17), load(words, 18),
     )  # fmt: skip
-    deepest, block, limit, all_lines = (
-        load(words, 19), load(words, 20), load(words, 21), word(words, 22),
+    most, block, limit, all_lines, across = (
+        load(words, 19), load(words, 20), load(words, 21), word(words, 22), load(words, 23),
     )  # fmt: skip
-    LANES, most = lanes_of(out), min(deepest, DEPTH)
+    LANES = lanes_of(out)
     WIDTH = VECTORS * LANES
-    panel_, sums_ = empty_like(out, most * WIDTH), empty_like(out, (block + MOST_ROWS) * WIDTH)
+    panel_ = empty_like(out, most * WIDTH)
+    sums_ = empty_like(out, (block + MOST_ROWS * across) * WIDTH)
     lines = max(most, block, 2)
     offsets = np.empty(2 * (block + 2 * MOST_ROWS) + 3 * most + lines + WIDTH, np.int64)
     panel, sums, a_rows = data(panel_), data(sums_), data(offsets)
@@ -80,7 +85,7 @@ def contract(words, a, b, out, start, stop):
             load(line, 11),
         )
         # Whole blocks of depth, for within one the panel's lines are in another order.
-        chunk = DEPTH // step_count * step_count if 0 < step_count <= DEPTH else DEPTH
+        chunk = most // step_count * step_count if 0 < step_count <= most else most
         vectors = -(-lanes // LANES)
         width = vectors * LANES
         asked = load(broken, 0) >= 0
@@ -91,13 +96,19 @@ def contract(words, a, b, out, start, stop):
         )
         for m in range(m_begin, m_end, block):
             count = min(block, m_end - m)
-            spread(group * a_group, a_row, all_rows, row_at, row_count, m, count, a_rows)
+            some, inner = count // across, row_count // across
+            for i in range(across):
+                spread(
+                    group * a_group, a_row, all_rows, row_at + i, inner, m // across, some,
+                    shifted(a_rows, i * some),
+                )  # fmt: skip
             for r in range(count, count + 2 * MOST_ROWS):
                 store(a_rows, r, load(a_rows, count - 1))
             spread(at, out_row, all_places, row_at, row_count, m, count, targets)
             # Tiles whose lanes and rows lie evenly in the result are summed there.
             pitch, straight = load(targets, min(1, count - 1)) - load(targets, 0), 0
-            if lanes == width and beside and not (asked and in_sums) and even(targets, count):
+            direct = across == 1 and lanes == width and beside and not (asked and in_sums)
+            if direct and even(targets, count):
                 straight = count // height * height
             for d in range(d_begin, max(d_end, d_begin + 1), chunk):
                 depth = min(chunk, d_end - d)
@@ -122,15 +133,16 @@ def contract(words, a, b, out, start, stop):
                     expect(line, b_group, d + depth, all_b_lanes, WIDTH, soon)
                 elif unit + 1 < stop:
                     expect(shifted(line, UNIT), b_group, d_begin, all_b_lanes, WIDTH, soon)
-                for r in range(0, count, height):
-                    tile, tile_at, step = sums, r * WIDTH, WIDTH
-                    if r < straight:
-                        tile, tile_at, step = out, load(targets, r) + load(out_lanes, 0), pitch
-                    high_tile(
-                        height, vectors, a, a_rows, r, a_steps, panel, 0, panel_rows, depth,
-                        tile, tile_at, step, d == d_begin, b,
-                        shifted(soon, min(r // height, VECTORS - 1) * LANES),
-                    )  # fmt: skip
+                for i in range(across):
+                    for r in range(0, some, height):
+                        tile, tile_at, step = sums, (r * across + i) * WIDTH, across * WIDTH
+                        if r < straight:
+                            tile, tile_at, step = out, load(targets, r) + load(out_lanes, 0), pitch
+                        high_tile(
+                            height, vectors, a, a_rows, i * some + r, a_steps, panel, 0, panel_rows,
+                            depth, tile, tile_at, step, d == d_begin, b,
+                            shifted(soon, min(r // height, VECTORS - 1) * LANES),
+                        )  # fmt: skip
             if asked and in_sums and not finite(sums, panel_rows, count, width):
                 store(broken, 0, 1)
             unpack(

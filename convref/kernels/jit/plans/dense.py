@@ -38,7 +38,7 @@ from convref.kernels.jit.units import (
     table,
 )
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Phase, Seen, stored
+from convref.phases import Phase, Seen, Stored, stored
 
 DENSE = Kernel(dense.contract)
 
@@ -53,6 +53,10 @@ one tap before the next one."""
 WAYS, PAGE = 8, 4096
 """Most rows of a tile that are a multiple of so many bytes apart, as those of weights often are: a
 nearest cache of 8 ways holds only so many lines of such addresses."""
+
+WIDE, MOST_TAPS = 128, 40
+"""With channels side by side, a weight gradient has those that a tap sees as the rows of a tile, if
+they take so many bytes, and if the taps are not more than this: a block holds tiles of all taps."""
 
 
 class Side(NamedTuple):
@@ -185,17 +189,27 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
         np.arange(P) * y.strides[3], y.strides[0], y.strides[1], y.samples * y.groups * K * P,
     )  # fmt: skip
     rows, size = x.channels * T, y.groups * K * x.channels * T
-    height = best_height(rows, MOST_ROWS)
+    across = T if x.last and x.channels * itemsize >= WIDE and sees_anew(seen) else 1
+    height = best_height(rows // across, MOST_ROWS)
     tiles = y.groups * ceil(K, VECTORS * vector_lanes(itemsize))
     # How a sum is cut must not depend on the number of threads, for its bits would.
     pieces = PIECES // (tiles * ceil(rows, 2 * ROWS_PER_UNIT))
     pieces = max(1, min(pieces, x.samples * P // PIECE, PARTIAL // size))
     units = table(
-        [(0, T, 0, P)], x.channels, x.samples, x.groups, [K], itemsize, height, threads, pieces,
-        size,
+        [(0, T, 0, P)], x.channels, x.samples, x.groups, [K], itemsize, height * across, threads,
+        pieces, size,
     )  # fmt: skip
-    plan = _plan(first, columns, filters, [(0, P)], units, height, w[0], itemsize)
+    plan = _plan(first, columns, filters, [(0, P)], units, height, w[0], itemsize, across=across)
     return plan._replace(pieces=pieces)
+
+
+def sees_anew(seen: Stored) -> bool:
+    """Whether what a tap sees is not what its neighbour sees next, of a few taps.
+
+    Else tiles of all taps of a channel find most of what they read in the nearest cache.
+    """
+    first, second = np.diff(seen.taps[:2]), np.diff(seen.origins[:2])
+    return 1 < len(seen.taps) <= MOST_TAPS and not np.array_equal(first, second)
 
 
 def _plan(
@@ -209,16 +223,21 @@ def _plan(
     itemsize: int,
     flag: bool = False,
     swapped: bool = False,
+    across: int = 1,
 ) -> Plan:
-    """A plan for units that `table` made of these rows and lanes."""
+    """A plan for units that `table` made of these rows and lanes.
+
+    A tile takes rows that are ``across`` apart, so units and blocks end where all of these do.
+    """
     row_counts, sums = units[:, 9] - units[:, 8], units[:, 11] - units[:, 10]
     deepest = int(sums.max(initial=0))
     # What a weight that is not finite leaves is found in the sums, where it is not in the panel, or
     # where they are fewer.
     in_sums = swapped or int(row_counts.max(initial=0)) < int(sums.min(initial=deepest))
     # Rows are computed by tiles and moved by squares of a vector's lanes: whole ones of both.
-    both = lcm(height, vector_lanes(4))
-    block = both * ((dense.BLOCK if deepest <= dense.DEPTH else dense.TALL_BLOCK) // both)
+    both = lcm(height, vector_lanes(4)) if across == 1 else height * across
+    most = min(deepest, dense.DEPTH if across == 1 else dense.SHORT_DEPTH)
+    block = both * max(1, (dense.BLOCK if deepest <= most else dense.TALL_BLOCK) // both)
     of_lanes = lanes.listed(lanes.each, lanes.outer_steps[0])
     in_out = lanes.listed(lanes.places, lanes.outer_steps[1])
     vector = vector_lanes(itemsize)
@@ -229,8 +248,8 @@ def _plan(
     words = listed(
         *lists, height, UNASKED, in_sums, rows.group, rows.outer_steps[0], rows.depth_step,
         lanes.group, lanes.depth_step, ends[0], longest_run(of_lanes, vector), out_group,
-        rows.outer_steps[1], ends[1], longest_run(in_out, vector), deepest, block, lanes.size,
-        b_lines,
+        rows.outer_steps[1], ends[1], longest_run(in_out, vector), most, block, lanes.size,
+        b_lines, across,
     )  # fmt: skip
     kept = *lists, *ends, b_lines
     return Plan(first, DENSE, words, len(units), kept, flag=6 * flag, swapped=swapped)
