@@ -22,6 +22,8 @@ import numpy as np
 from convref.geometry import Axis, Geometry, Offsets
 from convref.memory import check_fits
 
+Sizes = list[int] | tuple[int, ...]
+
 
 class Placement(NamedTuple):
     """How an input lies on a stored canvas: every row of it, along the last axis, in equal runs.
@@ -123,20 +125,77 @@ def transposed(geometry: Geometry) -> Seen:
                 along.append(Phase(met, steps, cells[shown] // stride, positions[shown]))
         per_axis.append(along)
     sizes = [axis.canvas for axis in seen]
-    phases = tuple(
-        Phase(
-            flat([phase.taps for phase in combined], geometry.kernel_size),
-            flat([phase.steps for phase in combined], sizes),
-            flat([phase.origins for phase in combined], sizes),
-            flat([phase.positions for phase in combined], geometry.input_size),
-        )
-        for combined in product(*per_axis)
-        if all(len(phase.taps) for phase in combined)
-    )
+    phases = _combined(per_axis, geometry.kernel_size, sizes, geometry.input_size)
     covered = sum(len(phase.positions) for phase in phases)
     whole = all(axis.lo == axis.hi == 0 for axis in seen)
     placement = None if whole else _placement(tuple(seen), "zeros", [np.arange(n) for n in sizes])
     return Seen(placement, prod(sizes), phases, covered == prod(geometry.input_size))
+
+
+class Folded(NamedTuple):
+    """The input's gradient, several positions at a time, through a kernel with zeros around it."""
+
+    seen: Seen
+    margins: tuple[tuple[int, int], ...]
+    """Zeros before and after the kernel on each axis."""
+
+
+@lru_cache(maxsize=128)
+def folded(geometry: Geometry, folds: tuple[int, ...]) -> Folded:
+    """Phases that are ``folds`` positions apart, multiples of the strides; all see the same cells.
+
+    On an axis without dilation position ``i = q * fold + r`` is seen by tap ``i + lo - o * stride``
+    of output position o. With ``o = q * fold / stride + j`` that is ``r + lo - j * stride``. So all
+    phases r see the same steps j, from the least that the last tap needs to the greatest that the
+    first one does, at a tap that moves with r; where it is beyond the kernel, its weight is zero.
+    Positions of a last incomplete fold are phases of their own.
+    """
+    seen: list[Axis] = []
+    per_axis: list[list[Phase]] = []
+    margins, sizes = [], []
+    for axis, fold in zip(geometry.axes, folds, strict=True):
+        j = fold_steps(axis, fold)
+        taps = axis.lo - j * axis.stride  # of phase 0
+        before, after = max(0, -int(taps[0])), max(0, int(taps[-1]) + fold - axis.kernel)
+        whole, rest = divmod(axis.size, fold)
+        each = [np.arange(r, whole * fold, fold) for r in range(fold)]
+        each += [np.array([whole * fold + r]) for r in range(rest)]
+        per_axis.append([
+            Phase(before + taps + i[0] % fold, j - j[-1], i // fold * (fold // axis.stride), i)
+            for i in each if len(i)
+        ])  # fmt: skip
+        size = max(
+            (axis.size - 1) // fold * (fold // axis.stride) + len(j), axis.output - int(j[-1])
+        )
+        seen.append(Axis(axis.output, 1, 1, 1, 1, -int(j[-1]), size + int(j[-1]) - axis.output))
+        margins.append((before, after))
+        sizes.append(before + axis.kernel + after)
+    cells = [axis.canvas for axis in seen]
+    phases = _combined(per_axis, sizes, cells, geometry.input_size)
+    placement = _placement(tuple(seen), "zeros", [np.arange(n) for n in cells])
+    return Folded(Seen(placement, prod(cells), phases, True), tuple(margins))
+
+
+def fold_steps(axis: Axis, fold: int) -> Offsets:
+    """The steps j of `folded` along an axis: its taps go up, so they go down."""
+    least = (axis.lo - axis.kernel) // axis.stride + 1
+    return np.arange((fold - 1 + axis.lo) // axis.stride, least - 1, -1)
+
+
+def _combined(
+    per_axis: list[list[Phase]], kernel: Sizes, cells: Sizes, positions: Sizes
+) -> tuple[Phase, ...]:
+    """Phases of all axes, where any tap meets them, from those along each."""
+    return tuple(
+        Phase(
+            flat([phase.taps for phase in combined], kernel),
+            flat([phase.steps for phase in combined], cells),
+            flat([phase.origins for phase in combined], cells),
+            flat([phase.positions for phase in combined], positions),
+        )
+        for combined in product(*per_axis)
+        if all(len(phase.taps) for phase in combined)
+    )
 
 
 def as_one_phase(seen: Stored) -> Seen:
@@ -156,7 +215,7 @@ def _taps(axis: Axis) -> Offsets:
     return np.arange(axis.kernel) * (axis.dilation if axis.kernel > 1 else 1)
 
 
-def flat(alongs: list[Offsets], sizes: list[int] | tuple[int, ...]) -> Offsets:
+def flat(alongs: list[Offsets], sizes: Sizes) -> Offsets:
     """Flat offsets of a grid, given the offsets along each axis, by Horner's rule over the axes."""
     check_fits(8 * prod(map(len, alongs)), "the offsets of all positions")
     offsets = np.zeros(1, np.int64)

@@ -24,6 +24,7 @@ from jit_cases import (
     flush,
     inexact,
     laid,
+    only,
     operands,
     result,
 )
@@ -364,6 +365,32 @@ many, a multiple of a tile's height and not; longer sums than a panel; more than
 def test_taps_that_see_anew(case: Case) -> None:
     assert plans.dense.sees_anew(stored(case.geometry, False))
     check(case, "weight_grad", "dense", (True, True))
+
+
+FOLDED = {
+    "stride": Geometry.of((15, 14), 7, stride=2, padding=3),
+    "no stride": Geometry.of((5, 9), 3, padding=1),
+    "three axes": Geometry.of((3, 6, 5), 3, stride=(1, 2, 2), padding=1),
+    "cropped": Geometry.of((9, 13), 5, stride=2, padding=(-1, 2)),
+    "more padding than kernel": Geometry.of((6, 5), 2, padding=3),
+}
+"""Fewer channels than lanes, of which several positions have theirs in a vector together."""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+@pytest.mark.parametrize("name", FOLDED)
+def test_folding_keeps_the_bits(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case, folded = Case(FOLDED[name], 9, LANES // 8 or 1, dtype), []
+    for fold in (plans.dense.folds, lambda *_: ()):
+        monkeypatch.setattr(plans.dense, "folds", fold)
+        arrays = laid(inexact(case), (True, True))
+        with only("dense"):
+            views = (jit.view(arrays[0]), jit.view(arrays[2]), jit.strides(arrays[1]))
+            plan = plans.input_grad(case.geometry, *views, arrays[0].itemsize, 1)
+            jit.input_grad(*arrays, case.geometry)
+        folded.append((plan.margins is not None, arrays[0]))
+    assert [is_folded for is_folded, _ in folded] == [True, False]
+    np.testing.assert_array_equal(folded[0][1], folded[1][1])
 
 
 PHASES_IN_LANES = [

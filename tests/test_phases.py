@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import oracles
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from strategies import Problem, problems
 
+from convref import ShapeError
 from convref.geometry import Geometry
-from convref.phases import Placement, stored, transposed
+from convref.phases import Placement, Seen, folded, stored, transposed
 
 Array = np.ndarray[Any, Any]
 pytestmark = pytest.mark.uncompiled
@@ -85,9 +86,8 @@ def test_the_natural_order_is_the_canvas_itself(p: Problem) -> None:
     assert (storage.placement is None) == geometry.canvas_is_input
 
 
-def gradient(geometry: Geometry, w: Array, dy: Array) -> Array:
+def gradient(geometry: Geometry, storage: Seen, w: Array, dy: Array) -> Array:
     """dx (N, G, C/G, I) by the phases, from w (G, K/G, C/G, T) and dy (N, G, K/G, P)."""
-    storage = transposed(geometry)
     canvas = laid_out(dy, storage.placement, storage.cells)
     groups, _, channels, _ = w.shape
     dx = np.zeros((len(dy), groups, channels, prod(geometry.input_size)), dy.dtype)
@@ -104,7 +104,31 @@ def test_phases_give_the_gradient_of_the_input(p: Problem) -> None:
     w = p.w.reshape(p.groups, filters, p.w.shape[1], prod(p.kernel))
     dy = p.dy.reshape(samples, p.groups, filters, prod(geometry.output_size))
     expected = oracles.input_grad(p.dy, p.w, p.input_size, **p.words)
-    np.testing.assert_array_equal(gradient(geometry, w, dy).reshape(p.x.shape), expected)
+    dx = gradient(geometry, transposed(geometry), w, dy)
+    np.testing.assert_array_equal(dx.reshape(p.x.shape), expected)
+
+
+@given(p=problems(modes=("zeros",), layouts=("channels_first",)), data=st.data())
+def test_folded_phases_give_it_too(p: Problem, data: st.DataObject) -> None:
+    """Through a kernel with zeros around it; those of whole folds see alike."""
+    words = {**p.words, "dilation": 1, "input_dilation": 1}
+    try:
+        geometry = Geometry.of(p.input_size, p.kernel, **words)
+    except ShapeError:
+        reject()
+    folds = tuple(axis.stride * data.draw(st.integers(1, 4)) for axis in geometry.axes)
+    storage, margins = folded(geometry, folds)
+    samples, filters = prod(p.batch), len(p.w) // p.groups
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    dy = rng.integers(-9, 10, (samples, p.groups, filters, prod(geometry.output_size)))
+    w = np.pad(p.w, ((0, 0), (0, 0), *margins)).reshape(p.groups, filters, p.w.shape[1], -1)
+    shape = (*p.batch, len(p.w), *geometry.output_size)
+    expected = oracles.input_grad(dy.reshape(shape), p.w, p.input_size, **words)
+    dx = gradient(geometry, storage, w, dy)
+    np.testing.assert_array_equal(dx.reshape(p.x.shape), expected)
+    assert storage.covers
+    assert len({phase.steps.tobytes() for phase in storage.phases}) <= 1
+    assert len({phase.origins.tobytes() for phase in storage.phases}) <= 2 ** len(folds)
 
 
 @given(p=problems(modes=("zeros",)))
@@ -177,8 +201,8 @@ def test_steps_that_nothing_takes(name: str) -> None:
     random = np.random.default_rng(1)
     w = random.integers(-9, 10, (2, 3, 2, prod(huge.kernel_size)))
     dy = random.integers(-9, 10, (1, 2, 3, prod(huge.output_size)))
-    dx = gradient(huge, w, dy)
-    np.testing.assert_array_equal(dx, gradient(fitting, w, dy))
+    dx = gradient(huge, transposed(huge), w, dy)
+    np.testing.assert_array_equal(dx, gradient(fitting, transposed(fitting), w, dy))
     assert dx.any()
 
 

@@ -24,7 +24,7 @@ from convref.kernels.jit import plans
 from convref.kernels.jit.crew import address, share
 from convref.kernels.jit.plans.dense import DENSE
 from convref.kernels.jit.plans.pairs import PAIRS, PAIRS_WEIGHTS
-from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
+from convref.kernels.jit.plans.plan import UNASKED, Ints, Margins, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
 from convref.memory import check_fits
 from convref.phases import transposed
@@ -79,8 +79,15 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     macs = y.size * w[0, 0].size
     anew = is_scattered(geometry)
     if not anew:
-        plan = plans.input_grad(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
-        suspicious = run(plan, y, across(plan, w), x, macs) or plan.kernel is PAIRS
+        operands = view(x), view(y), strides(w), y.itemsize, num_threads()
+        plan = plans.input_grad(geometry, *operands)
+        read = in_zeros(w, geometry, plan.margins) if plan.margins else across(plan, w)
+        suspicious = run(plan, y, read, x, macs)
+        if suspicious and plan.margins:
+            x[...] = 0  # no tap sees some, perhaps
+            plan = plans.input_grad(geometry, *operands, fold=False)
+            suspicious = run(plan, y, w, x, macs)
+        suspicious |= plan.kernel is PAIRS
         anew = suspicious and not np.isfinite(w).all()
     if anew:
         canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
@@ -142,6 +149,15 @@ def across(plan: Plan, w: Array) -> Array:
     if plan.kernel not in (PAIRS, PAIRS_WEIGHTS):
         return w
     return np.ascontiguousarray(w.reshape(len(w), -1).T)
+
+
+def in_zeros(w: Array, geometry: Geometry, margins: Margins) -> Array:
+    """The weights with zeros around them."""
+    axes = list(zip(geometry.kernel_size, margins, strict=True))
+    padded = np.zeros((*w.shape[:3], *(before + n + after for n, (before, after) in axes)), w.dtype)
+    inside: Any = ..., *(slice(before, before + n) for n, (before, _) in axes)
+    padded[inside] = w.reshape(*w.shape[:3], *geometry.kernel_size)
+    return padded
 
 
 def view(a: Array) -> View:

@@ -77,7 +77,11 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
         seen = transposed(g)
         steps = end_to_end([phase.steps for phase in seen.phases])
         shallow = is_shallow(seen.phases, y.channels)
-        return choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize, shallow)
+        kernel, why = choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize, shallow)
+        folds = dense.folds(g, x.channels, itemsize) if (kernel, y.last) == ("dense", True) else ()
+        if folds:
+            return "dense, folded", f"{why}; those of {prod(folds)} positions share a vector"
+        return kernel, why
     canvas, strides = stored(g, True), prod(axis.stride for axis in g.axes)
     if operator == "weight_grad":
         return choose(x, y, canvas.cells, g.taps, x.groups, itemsize, False)
@@ -95,9 +99,18 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
 
 
 @lru_cache(maxsize=256)
-def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
-    """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
+def input_grad(
+    g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int, fold: bool = True
+) -> Plan:
+    """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t).
+
+    To ``fold`` adds products with zeros, which are NaN where ``dy`` is not finite.
+    """
     kernel, _ = choice("input_grad", g, x, y, itemsize)
+    if kernel == "dense, folded":
+        if fold:
+            return dense.folded_input_grad(g, x, y, itemsize, threads)
+        kernel = "dense"
     seen = transposed(g)
     return contract(kernel, y, x, seen, w, seen.placement is not None, itemsize, threads)
 

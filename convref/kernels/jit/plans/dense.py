@@ -3,10 +3,14 @@
 Where positions are so few that they fit in one tile, it is the other way round: they fill the lanes
 and filters are the rows. Then the weights, the larger operand by far, are read in place, and the
 few numbers that positions see are what is packed.
+
+Where channels are few and lie last, neighbouring positions of the input's gradient are folded into
+one that has the channels of all: then these fill the lanes.
 """
 
-from itertools import accumulate
-from math import lcm
+from functools import lru_cache
+from itertools import accumulate, product
+from math import lcm, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +23,7 @@ from convref.kernels.jit.micro import VECTORS
 from convref.kernels.jit.plans.plan import (
     UNASKED,
     Ints,
+    Margins,
     Placing,
     Plan,
     View,
@@ -38,7 +43,7 @@ from convref.kernels.jit.units import (
     table,
 )
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Phase, Seen, Stored, stored
+from convref.phases import Phase, Seen, Stored, fold_steps, folded, stored, transposed
 
 DENSE = Kernel(dense.contract)
 
@@ -93,11 +98,13 @@ class Side(NamedTuple):
 
 
 def contract(
-    a: View, out: View, seen: Seen, w: Ints, flag: bool, itemsize: int, threads: int
-) -> Plan:
+    a: View, out: View, seen: Seen, w: Ints, flag: bool, itemsize: int, threads: int,
+    margins: Margins | None = None,
+) -> Plan:  # fmt: skip
     """Sums over channels and taps, with the strides of w for a group, a depth and a lane.
 
     Phases that see alike, and differ in their weights and places only, are lanes beside each other.
+    Weights may have ``margins`` of zeros.
     """
     sets = alike(seen.phases)
     a_n, a_g, a_c, a_i = canvas_strides(a, seen.placement)
@@ -135,7 +142,41 @@ def contract(
         last=out.last and not few,
     )  # fmt: skip
     depths = [(at, count) for _, _, at, count in spans]
-    return _plan(first, rows, lanes, depths, units, height, out.strides[1], itemsize, flag, few)
+    in_sums = few or margins is not None
+    plan = _plan(first, rows, lanes, depths, units, height, out.strides[1], itemsize, flag, in_sums)
+    return plan._replace(swapped=few, margins=margins)
+
+
+def folded_input_grad(g: Geometry, x: View, y: View, itemsize: int, threads: int) -> Plan:
+    """Few channels: lanes are those of several positions, whose weights have zeros around them."""
+    seen, margins = folded(g, folds(g, x.channels, itemsize))
+    T = prod(sum(around) + k for around, k in zip(margins, g.kernel_size, strict=True))
+    strides = y.channels * x.channels * T, x.channels * T, T
+    return contract(y, x, seen, strides, True, itemsize, threads, margins)
+
+
+@lru_cache(maxsize=128)
+def folds(g: Geometry, channels: int, itemsize: int) -> Ints:
+    """How many positions of each axis are best folded into one; none where it gains little.
+
+    The cost is that of a position: the vectors of its lanes by the length of its sums.
+    """
+    if any(axis.input_dilation > 1 or axis.dilation > 1 for axis in g.axes):
+        return ()
+    lanes = vector_lanes(itemsize)
+    plain = sum(
+        ceil(len(own) * channels, lanes) * len(own[0].taps) * len(own[0].origins)
+        for own in alike(transposed(g).phases)
+    )
+
+    def cost(folds: Ints) -> float:
+        sums = prod(len(fold_steps(*pair)) for pair in zip(g.axes, folds, strict=True))
+        return ceil(prod(folds) * channels, lanes) * sums / prod(folds)
+
+    most = VECTORS * lanes // channels
+    each = product(*(range(axis.stride, most + 1, axis.stride) for axis in g.axes))
+    best = min((own for own in each if prod(own) <= most), key=cost, default=())
+    return best if best and 4 * cost(best) * prod(g.input_size) <= 3 * plain else ()
 
 
 def may_be_few(phases: tuple[Phase, ...], lanes: int) -> bool:
@@ -222,7 +263,7 @@ def _plan(
     out_group: int,
     itemsize: int,
     flag: bool = False,
-    swapped: bool = False,
+    in_sums: bool = False,
     across: int = 1,
 ) -> Plan:
     """A plan for units that `table` made of these rows and lanes.
@@ -231,9 +272,9 @@ def _plan(
     """
     row_counts, sums = units[:, 9] - units[:, 8], units[:, 11] - units[:, 10]
     deepest = int(sums.max(initial=0))
-    # What a weight that is not finite leaves is found in the sums, where it is not in the panel, or
-    # where they are fewer.
-    in_sums = swapped or int(row_counts.max(initial=0)) < int(sums.min(initial=deepest))
+    # What a number that is not finite leaves is found in the sums, where it need not be in the
+    # panel, or where they are fewer.
+    in_sums |= int(row_counts.max(initial=0)) < int(sums.min(initial=deepest))
     # Rows are computed by tiles and moved by squares of a vector's lanes: whole ones of both.
     both = lcm(height, vector_lanes(4)) if across == 1 else height * across
     most = min(deepest, dense.DEPTH if across == 1 else dense.SHORT_DEPTH)
@@ -252,4 +293,4 @@ def _plan(
         b_lines, across,
     )  # fmt: skip
     kept = *lists, *ends, b_lines
-    return Plan(first, DENSE, words, len(units), kept, flag=6 * flag, swapped=swapped)
+    return Plan(first, DENSE, words, len(units), kept, flag=6 * flag)

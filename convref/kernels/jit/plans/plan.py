@@ -13,6 +13,7 @@ from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Placement
 
 Ints = tuple[int, ...]
+Margins = tuple[tuple[int, int], ...]
 
 PLACE, PLACE_LAST = Kernel(move.place_all), Kernel(move.place_last)
 
@@ -64,6 +65,8 @@ class Plan(NamedTuple):
     """Into how many partial sums the result is cut."""
     swapped: bool = False
     """Whether the kernel gets the weights first, and the canvas second."""
+    margins: Margins | None = None
+    """Zeros around the weights on each axis, as the kernel reads them."""
 
 
 def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | None:
