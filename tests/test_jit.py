@@ -367,6 +367,28 @@ def test_taps_that_see_anew(case: Case) -> None:
     check(case, "weight_grad", "dense", (True, True))
 
 
+IN_PLACE = [
+    (operator, Case(geometry, filters, 4 * LANES + more, dtype, batch=2, groups=groups))
+    for operator, geometry, filters in (
+        ("weight_grad", Geometry.of((6, 9), (2, 3)), 2),
+        ("weight_grad", Geometry.of(2100, 1), 1),
+        ("input_grad", Geometry.of(5, 1), 9),
+        ("input_grad", Geometry.of((2, 3), 1, padding=1), 5),
+    )
+    for more in (0, 1, 4 * LANES)
+    for groups in (1, 2)
+    for dtype in ("float32", "float64")
+]
+"""So few filters or positions that one tile of them reads the other operand: where it lies, if its
+lanes lie side by side and fill a tile, and else from a panel."""
+
+
+@pytest.mark.parametrize(("operator", "case"), IN_PLACE)
+def test_one_tile_of_rows(operator: str, case: Case) -> None:
+    check(case, operator, "dense", (True, True))
+    check(case, operator, "dense")
+
+
 FOLDED = {
     "stride": Geometry.of((15, 14), 7, stride=2, padding=3),
     "no stride": Geometry.of((5, 9), 3, padding=1),
@@ -414,6 +436,8 @@ def compute_between_forbidden_pages() -> None:
                     check(case, operator, kernel, last, flush(at_end))
     for case, last in product(PHASES_IN_LANES, (False, True)):
         check(case, "input_grad", "dense", (last, last), flush(at_end=True))
+    for (operator, case), at_end in product(IN_PLACE, (False, True)):
+        check(case, operator, "dense", (True, True), flush(at_end))
     for case, at_end in product(TAPS_APART, (False, True)):
         check(case, "weight_grad", "dense", (True, True), flush(at_end))
     print("nothing beyond")

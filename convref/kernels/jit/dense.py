@@ -15,7 +15,7 @@ Numbers of `a` are read one by one from where they lie, so stride, dilation and 
 A tile takes rows that follow each other; or, where channels lie side by side and every tap sees
 other cells, rows ``across`` apart, which are channels at one tap, on the same lines of the cache.
 Only `b` is moved: one panel of a block of depth by the lanes of a tile, in the L2 cache, that all
-rows of the unit share.
+rows of the unit share. Where these are a single tile, `b` too is read in place, if it lies so.
 """
 
 import numpy as np
@@ -91,9 +91,9 @@ def contract(words, a, b, out, start, stop):
         asked = load(broken, 0) >= 0
         b_lanes, out_lanes = shifted(all_b_lanes, lane), shifted(all_out_lanes, lane)
         b_at, at = group * b_group, group * out_group + out_at
-        beside = even(out_lanes, lanes) and (
-            lanes == 1 or load(out_lanes, 1) - load(out_lanes, 0) == 1
-        )
+        beside = in_a_row(out_lanes, lanes, 1)
+        # What one tile of rows alone reads is read where it lies, if it lies as in a panel.
+        alone = m_end - m_begin <= height and lanes == width and in_a_row(b_lanes, lanes, 1)
         for m in range(m_begin, m_end, block):
             count = min(block, m_end - m)
             some, inner = count // across, row_count // across
@@ -120,7 +120,11 @@ def contract(words, a, b, out, start, stop):
                         b_lines,
                     )  # fmt: skip
                     spread_at, spread_from, spread_count = step_at, d, depth
-                if m == m_begin or d_end - d_begin > chunk:
+                in_place = alone and (in_sums or not asked) and in_a_row(b_lines, depth, WIDTH)
+                read, read_at, read_rows = panel, 0, panel_rows
+                if in_place:
+                    read, read_at, read_rows = b, b_at + load(b_lanes, 0), b_steps
+                elif m == m_begin or d_end - d_begin > chunk:
                     pack(
                         shifted(b, b_at), limit - b_at, b_steps, b_lanes, b_run, depth, lanes,
                         panel, b_lines,
@@ -139,8 +143,8 @@ def contract(words, a, b, out, start, stop):
                         if r < straight:
                             tile, tile_at, step = out, load(targets, r) + load(out_lanes, 0), pitch
                         high_tile(
-                            height, vectors, a, a_rows, i * some + r, a_steps, panel, 0, panel_rows,
-                            depth, tile, tile_at, step, d == d_begin, b,
+                            height, vectors, a, a_rows, i * some + r, a_steps, read, read_at,
+                            read_rows, depth, tile, tile_at, step, d == d_begin, b,
                             shifted(soon, min(r // height, VECTORS - 1) * LANES),
                         )  # fmt: skip
             if asked and in_sums and not finite(sums, panel_rows, count, width):
@@ -161,6 +165,12 @@ def spread(at, outer_step, inner, inner_at, inner_count, begin, count, offsets):
         for j in range(some):
             store(offsets, done + j, first + load(inner, inner_at + i + j))
         done, outer, i = done + some, outer + 1, 0
+
+
+@compiled(fastmath=False)
+def in_a_row(offsets, count, step):
+    """Whether offsets go by such steps."""
+    return even(offsets, count) and (count < 2 or load(offsets, 1) - load(offsets, 0) == step)
 
 
 @compiled(fastmath=False)

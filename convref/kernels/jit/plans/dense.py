@@ -216,32 +216,43 @@ def positions_fill_lanes(positions: list[int], filters: list[int], lanes: int) -
 
 
 def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
-    """Sums over samples and positions; rows are channels and taps."""
-    seen = stored(g, False)
+    """Sums over samples and positions; rows are channels and taps, lanes filters.
+
+    It is the other way round where filters are few, but channels fill the lanes, side by side.
+    """
+    seen, vector = stored(g, False), vector_lanes(itemsize)
     a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement)
     first = placing(x, seen.placement, itemsize)
-    T, P, K = len(seen.taps), len(seen.origins), y.channels
+    C, T, P, K = x.channels, len(seen.taps), len(seen.origins), y.channels
     columns = Side(
-        seen.taps * a_i, np.arange(T), [(0, T)], x.channels, (a_c, w[2]), seen.origins * a_i, a_n,
+        seen.taps * a_i, np.arange(T), [(0, T)], C, (a_c, w[2]), seen.origins * a_i, a_n,
         a_g, canvas_size(x, first, seen.cells),
     )  # fmt: skip
     filters = Side(
         np.arange(K) * y.strides[2], np.arange(K) * w[1], [(0, K)], 1, (0, 0),
         np.arange(P) * y.strides[3], y.strides[0], y.strides[1], y.samples * y.groups * K * P,
     )  # fmt: skip
-    rows, size = x.channels * T, y.groups * K * x.channels * T
-    across = T if x.last and x.channels * itemsize >= WIDE and sees_anew(seen) else 1
-    height = best_height(rows // across, MOST_ROWS)
-    tiles = y.groups * ceil(K, VECTORS * vector_lanes(itemsize))
+    few = x.last and 2 * K <= vector <= C
+    if few:
+        lanes = columns._replace(
+            each=np.add.outer(columns.each, np.arange(C) * a_c).ravel(),
+            places=np.add.outer(columns.places, np.arange(C) * w[2]).ravel(),
+            spans=[(0, T * C)], outer=1,
+        )  # fmt: skip
+    rows, lanes = (filters, lanes) if few else (columns, filters)
+    (count,), size = rows.counts, y.groups * K * C * T
+    across = T if x.last and not few and C * itemsize >= WIDE and sees_anew(seen) else 1
+    height = best_height(count // across, MOST_ROWS)
+    tiles = y.groups * ceil(lanes.counts[0], VECTORS * vector)
     # How a sum is cut must not depend on the number of threads, for its bits would.
-    pieces = PIECES // (tiles * ceil(rows, 2 * ROWS_PER_UNIT))
+    pieces = PIECES // (tiles * ceil(count, 2 * ROWS_PER_UNIT))
     pieces = max(1, min(pieces, x.samples * P // PIECE, PARTIAL // size))
     units = table(
-        [(0, T, 0, P)], x.channels, x.samples, x.groups, [K], itemsize, height * across, threads,
-        pieces, size,
+        [(*rows.spans[0], 0, P)], rows.outer, x.samples, x.groups, lanes.counts, itemsize,
+        height * across, threads, pieces, size,
     )  # fmt: skip
-    plan = _plan(first, columns, filters, [(0, P)], units, height, w[0], itemsize, across=across)
-    return plan._replace(pieces=pieces)
+    plan = _plan(first, rows, lanes, [(0, P)], units, height, w[0], itemsize, across=across)
+    return plan._replace(pieces=pieces, swapped=few)
 
 
 def sees_anew(seen: Stored) -> bool:
