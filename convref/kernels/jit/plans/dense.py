@@ -110,10 +110,10 @@ def contract(
     a_n, a_g, a_c, a_i = canvas_strides(a, seen.placement)
     first = placing(a, seen.placement, itemsize)
     counts = [len(own) * out.channels for own in sets]
-    few = positions_fill_lanes(
-        [a.samples * len(own[0].origins) for own in sets], counts, vector_lanes(itemsize)
-    )
-    by_channel = few or not out.last
+    row_counts = [a.samples * len(own[0].origins) for own in sets]
+    few = positions_fill_lanes(row_counts, counts, vector_lanes(itemsize))
+    # Lanes go as the results do, or as the weights, where one tile of rows is all that reads them.
+    by_channel = few or not out.last or max(row_counts, default=0) <= MOST_ROWS
     w_lanes, out_lanes = lanes_of_phases(
         sets, out.channels, w[2], out.strides[2], out.strides[3], by_channel
     )
