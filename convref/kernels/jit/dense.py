@@ -15,7 +15,7 @@ Numbers of `a` are read one by one from where they lie, so stride, dilation and 
 A tile takes rows that follow each other; or, where channels lie side by side and every tap sees
 other cells, rows ``across`` apart, which are channels at one tap, on the same lines of the cache.
 Only `b` is moved: one panel of a block of depth by the lanes of a tile, in the L2 cache, that all
-rows of the unit share. Where these are a single tile, `b` too is read in place, if it lies so.
+rows of the unit share. Where these are a few tiles, `b` too is read in place, if it lies so.
 """
 
 import numpy as np
@@ -30,6 +30,8 @@ DEPTH = 2048
 """Numbers summed from one panel: with the sums of a block it fills half of a small L2 cache."""
 SHORT_DEPTH = 512
 """The same where each number is on a line of its own, which the next tile reads as well."""
+FEW = 4
+"""Most tiles of rows for which whole lines of `b` are not worth packing."""
 BLOCK, TALL_BLOCK = 160, 480
 """Most rows whose sums are held at a time; more of them where each needs several panels."""
 MOST_ROWS = HEIGHTS[0]
@@ -92,8 +94,8 @@ def contract(words, a, b, out, start, stop):
         b_lanes, out_lanes = shifted(all_b_lanes, lane), shifted(all_out_lanes, lane)
         b_at, at = group * b_group, group * out_group + out_at
         beside = in_a_row(out_lanes, lanes, 1)
-        # What one tile of rows alone reads is read where it lies, if it lies as in a panel.
-        alone = m_end - m_begin <= height and lanes == width and in_a_row(b_lanes, lanes, 1)
+        # What few tiles of rows read is read where it lies, if it lies as in a panel.
+        few = m_end - m_begin <= FEW * height and lanes == width and in_a_row(b_lanes, lanes, 1)
         for m in range(m_begin, m_end, block):
             count = min(block, m_end - m)
             some, inner = count // across, row_count // across
@@ -120,7 +122,7 @@ def contract(words, a, b, out, start, stop):
                         b_lines,
                     )  # fmt: skip
                     spread_at, spread_from, spread_count = step_at, d, depth
-                in_place = alone and (in_sums or not asked) and in_a_row(b_lines, depth, WIDTH)
+                in_place = few and (in_sums or not asked) and in_a_row(b_lines, depth, WIDTH)
                 read, read_at, read_rows = panel, 0, panel_rows
                 if in_place:
                     read, read_at, read_rows = b, b_at + load(b_lanes, 0), b_steps
