@@ -80,7 +80,7 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
         kernel, why = choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize, shallow)
         folds = dense.folds(g, x.channels, itemsize) if (kernel, y.last) == ("dense", True) else ()
         if folds:
-            return "dense, folded", f"{why}; those of {prod(folds)} positions share a vector"
+            return "dense, folded", f"{why}; channels of {prod(folds)} positions do so together"
         return kernel, why
     canvas, strides = stored(g, True), prod(axis.stride for axis in g.axes)
     if operator == "weight_grad":
