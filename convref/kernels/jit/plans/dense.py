@@ -9,7 +9,7 @@ one that has the channels of all: then these fill the lanes.
 """
 
 from functools import lru_cache
-from itertools import accumulate, product
+from itertools import accumulate
 from math import lcm, prod
 from typing import NamedTuple
 
@@ -169,13 +169,15 @@ def folds(g: Geometry, channels: int, itemsize: int) -> Ints:
         for own in alike(transposed(g).phases)
     )
 
-    def cost(folds: Ints) -> float:
-        sums = prod(len(fold_steps(*pair)) for pair in zip(g.axes, folds, strict=True))
-        return ceil(prod(folds) * channels, lanes) * sums / prod(folds)
+    def cost(own: Ints) -> float:
+        sums = prod(len(fold_steps(*pair)) for pair in zip(g.axes, own, strict=True))
+        return ceil(prod(own) * channels, lanes) * sums / prod(own)
 
     most = VECTORS * lanes // channels
-    each = product(*(range(axis.stride, most + 1, axis.stride) for axis in g.axes))
-    best = min((own for own in each if prod(own) <= most), key=cost, default=())
+    found: list[Ints] = [()]
+    for s in [axis.stride for axis in g.axes]:
+        found = [(*own, f) for own in found for f in range(s, most // prod(own) + 1, s)]
+    best = min(found, key=cost, default=())
     return best if best and 4 * cost(best) * prod(g.input_size) <= 3 * plain else ()
 
 
