@@ -12,6 +12,7 @@ Both are mended by sorting positions into *phases*, by their remainder modulo th
   (`transposed`), and every position is written once.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -22,7 +23,7 @@ import numpy as np
 from convref.geometry import Axis, Geometry, Offsets
 from convref.memory import check_fits
 
-Sizes = list[int] | tuple[int, ...]
+Margins = tuple[tuple[int, int], ...]
 
 
 class Placement(NamedTuple):
@@ -124,19 +125,14 @@ def transposed(geometry: Geometry) -> Seen:
                 steps = margin - taps[met] // stride
                 along.append(Phase(met, steps, cells[shown] // stride, positions[shown]))
         per_axis.append(along)
-    sizes = [axis.canvas for axis in seen]
-    phases = _combined(per_axis, geometry.kernel_size, sizes, geometry.input_size)
-    covered = sum(len(phase.positions) for phase in phases)
-    whole = all(axis.lo == axis.hi == 0 for axis in seen)
-    placement = None if whole else _placement(tuple(seen), "zeros", [np.arange(n) for n in sizes])
-    return Seen(placement, prod(sizes), phases, covered == prod(geometry.input_size))
+    return _seen(seen, per_axis, geometry.kernel_size, geometry.input_size)
 
 
 class Folded(NamedTuple):
     """The input's gradient, several positions at a time, through a kernel with zeros around it."""
 
     seen: Seen
-    margins: tuple[tuple[int, int], ...]
+    margins: Margins
     """Zeros before and after the kernel on each axis."""
 
 
@@ -154,26 +150,21 @@ def folded(geometry: Geometry, folds: tuple[int, ...]) -> Folded:
     per_axis: list[list[Phase]] = []
     margins, sizes = [], []
     for axis, fold in zip(geometry.axes, folds, strict=True):
-        j = fold_steps(axis, fold)
-        taps = axis.lo - j * axis.stride  # of phase 0
+        j, hop = fold_steps(axis, fold), fold // axis.stride
+        taps, margin = axis.lo - j * axis.stride, -int(j[-1])  # the taps are those of phase 0
         before, after = max(0, -int(taps[0])), max(0, int(taps[-1]) + fold - axis.kernel)
         whole, rest = divmod(axis.size, fold)
         each = [np.arange(r, whole * fold, fold) for r in range(fold)]
         each += [np.array([whole * fold + r]) for r in range(rest)]
         per_axis.append([
-            Phase(before + taps + i[0] % fold, j - j[-1], i // fold * (fold // axis.stride), i)
+            Phase(before + taps + i[0] % fold, j + margin, i // fold * hop, i)
             for i in each if len(i)
         ])  # fmt: skip
-        size = max(
-            (axis.size - 1) // fold * (fold // axis.stride) + len(j), axis.output - int(j[-1])
-        )
-        seen.append(Axis(axis.output, 1, 1, 1, 1, -int(j[-1]), size + int(j[-1]) - axis.output))
+        size = max((axis.size - 1) // fold * hop + len(j), margin + axis.output)
+        seen.append(Axis(axis.output, 1, 1, 1, 1, margin, size - margin - axis.output))
         margins.append((before, after))
         sizes.append(before + axis.kernel + after)
-    cells = [axis.canvas for axis in seen]
-    phases = _combined(per_axis, sizes, cells, geometry.input_size)
-    placement = _placement(tuple(seen), "zeros", [np.arange(n) for n in cells])
-    return Folded(Seen(placement, prod(cells), phases, True), tuple(margins))
+    return Folded(_seen(seen, per_axis, sizes, geometry.input_size), tuple(margins))
 
 
 def fold_steps(axis: Axis, fold: int) -> Offsets:
@@ -182,20 +173,25 @@ def fold_steps(axis: Axis, fold: int) -> Offsets:
     return np.arange((fold - 1 + axis.lo) // axis.stride, least - 1, -1)
 
 
-def _combined(
-    per_axis: list[list[Phase]], kernel: Sizes, cells: Sizes, positions: Sizes
-) -> tuple[Phase, ...]:
-    """Phases of all axes, where any tap meets them, from those along each."""
-    return tuple(
+def _seen(
+    axes: list[Axis], per_axis: list[list[Phase]], kernel: Sequence[int], input_size: Sequence[int]
+) -> Seen:
+    """A canvas of dy with these axes, and the phases that taps meet, from those of each axis."""
+    sizes = [axis.canvas for axis in axes]
+    phases = tuple(
         Phase(
             flat([phase.taps for phase in combined], kernel),
-            flat([phase.steps for phase in combined], cells),
-            flat([phase.origins for phase in combined], cells),
-            flat([phase.positions for phase in combined], positions),
+            flat([phase.steps for phase in combined], sizes),
+            flat([phase.origins for phase in combined], sizes),
+            flat([phase.positions for phase in combined], input_size),
         )
         for combined in product(*per_axis)
         if all(len(phase.taps) for phase in combined)
     )
+    covered = sum(len(phase.positions) for phase in phases)
+    whole = all(axis.lo == axis.hi == 0 for axis in axes)
+    placement = None if whole else _placement(tuple(axes), "zeros", [np.arange(n) for n in sizes])
+    return Seen(placement, prod(sizes), phases, covered == prod(input_size))
 
 
 def as_one_phase(seen: Stored) -> Seen:
@@ -215,7 +211,7 @@ def _taps(axis: Axis) -> Offsets:
     return np.arange(axis.kernel) * (axis.dilation if axis.kernel > 1 else 1)
 
 
-def flat(alongs: list[Offsets], sizes: Sizes) -> Offsets:
+def flat(alongs: list[Offsets], sizes: Sequence[int]) -> Offsets:
     """Flat offsets of a grid, given the offsets along each axis, by Horner's rule over the axes."""
     check_fits(8 * prod(map(len, alongs)), "the offsets of all positions")
     offsets = np.zeros(1, np.int64)

@@ -81,11 +81,8 @@ def contract(words, a, b, out, start, stop):
         )  # fmt: skip
         group, lane, lanes, out_at = load(line, 4), load(line, 5), load(line, 6), load(line, 7)
         m_begin, m_end, d_begin, d_end = (
-            load(line, 8),
-            load(line, 9),
-            load(line, 10),
-            load(line, 11),
-        )
+            load(line, 8), load(line, 9), load(line, 10), load(line, 11),
+        )  # fmt: skip
         # Whole blocks of depth, for within one the panel's lines are in another order.
         chunk = most // step_count * step_count if 0 < step_count <= most else most
         vectors = -(-lanes // LANES)
@@ -122,9 +119,8 @@ def contract(words, a, b, out, start, stop):
                         b_lines,
                     )  # fmt: skip
                     spread_at, spread_from, spread_count = step_at, d, depth
-                in_place = few and (in_sums or not asked) and in_a_row(b_lines, depth, WIDTH)
                 read, read_at, read_rows = panel, 0, panel_rows
-                if in_place:
+                if few and (in_sums or not asked) and in_a_row(b_lines, depth, WIDTH):
                     read, read_at, read_rows = b, b_at + load(b_lanes, 0), b_steps
                 elif m == m_begin or d_end - d_begin > chunk:
                     pack(

@@ -10,7 +10,7 @@ from math import prod
 from convref.geometry import Axis, Geometry, Offsets
 from convref.kernels.jit import loops
 from convref.kernels.jit.crew import Kernel, listed
-from convref.kernels.jit.plans import beside, dense, pairs, thin
+from convref.kernels.jit.plans import beside, dense, folded, pairs, thin
 from convref.kernels.jit.plans.plan import Ints, Plan, View
 from convref.kernels.jit.units import end_to_end
 from convref.kernels.jit.vectors import vector_lanes
@@ -78,7 +78,7 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
         steps = end_to_end([phase.steps for phase in seen.phases])
         shallow = is_shallow(seen.phases, y.channels)
         kernel, why = choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize, shallow)
-        folds = dense.folds(g, x.channels, itemsize) if (kernel, y.last) == ("dense", True) else ()
+        folds = folded.folds(g, x.channels, itemsize) if (kernel, y.last) == ("dense", True) else ()
         if folds:
             return "dense, folded", f"{why}; channels of {prod(folds)} positions do so together"
         return kernel, why
@@ -99,20 +99,20 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
 
 
 @lru_cache(maxsize=256)
-def input_grad(
-    g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int, fold: bool = True
-) -> Plan:
-    """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t).
-
-    To ``fold`` adds products with zeros, which are NaN where ``dy`` is not finite.
-    """
+def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
+    """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
     kernel, _ = choice("input_grad", g, x, y, itemsize)
     if kernel == "dense, folded":
-        if fold:
-            return dense.folded_input_grad(g, x, y, itemsize, threads)
-        kernel = "dense"
+        return folded.input_grad(g, x, y, itemsize, threads)
     seen = transposed(g)
     return contract(kernel, y, x, seen, w, seen.placement is not None, itemsize, threads)
+
+
+@lru_cache(maxsize=32)
+def unfolded(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
+    """The same as a folded plan, without products that no tap has: for what is not finite."""
+    seen = transposed(g)
+    return dense.contract(y, x, seen, w, seen.placement is not None, itemsize, threads)
 
 
 def contract(

@@ -3,14 +3,10 @@
 Where positions are so few that they fit in one tile, it is the other way round: they fill the lanes
 and filters are the rows. Then the weights, the larger operand by far, are read in place, and the
 few numbers that positions see are what is packed.
-
-Where channels are few and lie last, neighbouring positions of the input's gradient are folded into
-one that has the channels of all: then these fill the lanes.
 """
 
-from functools import lru_cache
 from itertools import accumulate
-from math import lcm, prod
+from math import lcm
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +19,6 @@ from convref.kernels.jit.micro import VECTORS
 from convref.kernels.jit.plans.plan import (
     UNASKED,
     Ints,
-    Margins,
     Placing,
     Plan,
     View,
@@ -43,7 +38,7 @@ from convref.kernels.jit.units import (
     table,
 )
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Phase, Seen, Stored, fold_steps, folded, stored, transposed
+from convref.phases import Margins, Phase, Seen, Stored, stored
 
 DENSE = Kernel(dense.contract)
 
@@ -99,7 +94,7 @@ class Side(NamedTuple):
 
 def contract(
     a: View, out: View, seen: Seen, w: Ints, flag: bool, itemsize: int, threads: int,
-    margins: Margins | None = None,
+    margins: Margins = (),
 ) -> Plan:  # fmt: skip
     """Sums over channels and taps, with the strides of w for a group, a depth and a lane.
 
@@ -142,43 +137,9 @@ def contract(
         last=out.last and not few,
     )  # fmt: skip
     depths = [(at, count) for _, _, at, count in spans]
-    in_sums = few or margins is not None
+    in_sums = few or bool(margins)
     plan = _plan(first, rows, lanes, depths, units, height, out.strides[1], itemsize, flag, in_sums)
     return plan._replace(swapped=few, margins=margins)
-
-
-def folded_input_grad(g: Geometry, x: View, y: View, itemsize: int, threads: int) -> Plan:
-    """Few channels: lanes are those of several positions, whose weights have zeros around them."""
-    seen, margins = folded(g, folds(g, x.channels, itemsize))
-    T = prod(sum(around) + k for around, k in zip(margins, g.kernel_size, strict=True))
-    strides = y.channels * x.channels * T, x.channels * T, T
-    return contract(y, x, seen, strides, True, itemsize, threads, margins)
-
-
-@lru_cache(maxsize=128)
-def folds(g: Geometry, channels: int, itemsize: int) -> Ints:
-    """How many positions of each axis are best folded into one; none where it gains little.
-
-    The cost is that of a position: the vectors of its lanes by the length of its sums.
-    """
-    if any(axis.input_dilation > 1 or axis.dilation > 1 for axis in g.axes):
-        return ()
-    lanes = vector_lanes(itemsize)
-    plain = sum(
-        ceil(len(own) * channels, lanes) * len(own[0].taps) * len(own[0].origins)
-        for own in alike(transposed(g).phases)
-    )
-
-    def cost(own: Ints) -> float:
-        sums = prod(len(fold_steps(*pair)) for pair in zip(g.axes, own, strict=True))
-        return ceil(prod(own) * channels, lanes) * sums / prod(own)
-
-    most = VECTORS * lanes // channels
-    found: list[Ints] = [()]
-    for s in [axis.stride for axis in g.axes]:
-        found = [(*own, f) for own in found for f in range(s, most // prod(own) + 1, s)]
-    best = min(found, key=cost, default=())
-    return best if best and 4 * cost(best) * prod(g.input_size) <= 3 * plain else ()
 
 
 def may_be_few(phases: tuple[Phase, ...], lanes: int) -> bool:
@@ -235,13 +196,13 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
         np.arange(P) * y.strides[3], y.strides[0], y.strides[1], y.samples * y.groups * K * P,
     )  # fmt: skip
     few = x.last and 2 * K <= vector <= C
+    rows, lanes = columns, filters
     if few:
-        lanes = columns._replace(
+        rows, lanes = filters, columns._replace(
             each=np.add.outer(columns.each, np.arange(C) * a_c).ravel(),
             places=np.add.outer(columns.places, np.arange(C) * w[2]).ravel(),
             spans=[(0, T * C)], outer=1,
         )  # fmt: skip
-    rows, lanes = (filters, lanes) if few else (columns, filters)
     (count,), size = rows.counts, y.groups * K * C * T
     across = T if x.last and not few and C * itemsize >= WIDE and sees_anew(seen) else 1
     height = best_height(count // across, MOST_ROWS)

@@ -10,10 +10,9 @@ from convref.kernels.jit.crew import Kernel, listed
 from convref.kernels.jit.micro import FULL
 from convref.kernels.jit.units import in_pieces
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Placement
+from convref.phases import Margins, Placement
 
 Ints = tuple[int, ...]
-Margins = tuple[tuple[int, int], ...]
 
 PLACE, PLACE_LAST = Kernel(move.place_all), Kernel(move.place_last)
 
@@ -65,7 +64,7 @@ class Plan(NamedTuple):
     """Into how many partial sums the result is cut."""
     swapped: bool = False
     """Whether the kernel gets the weights first, and the canvas second."""
-    margins: Margins | None = None
+    margins: Margins = ()
     """Zeros around the weights on each axis, as the kernel reads them."""
 
 
