@@ -119,6 +119,7 @@ def only(kernel: str) -> Iterator[list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "choose", recorded)
         patch.setattr(plans, "SHALLOW", 0)
+        patch.setattr(plans, "DEEP", 0)
         if kernel not in ("pairs", "beside"):
             patch.setattr(plans, "vector_lanes", lambda _: sys.maxsize)
         patch.setattr(plans, "FEW", 0 if kernel == "dense" else sys.maxsize)

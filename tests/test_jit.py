@@ -97,14 +97,14 @@ def test_every_geometry(
 def test_rows_around_every_height(operator: str, rows: int) -> None:
     """As many positions, taps and input positions as there are rows."""
     geometry = Geometry.of(rows, rows, padding="causal")
-    for lanes in (1, LANES + 1):
+    for lanes in (1, LANES + 1, 2 * LANES + 1):
         counts = (1, lanes) if operator == "input_grad" else (lanes, 1)
         check(Case(geometry, *counts, batch=1, groups=1), operator, "dense")
 
 
 @uncompiled
 @in_layouts_alike
-@pytest.mark.parametrize("lanes", [1, *(n * LANES + d for n in (1, 2, 4) for d in (-1, 0, 1))])
+@pytest.mark.parametrize("lanes", [1, *(n * LANES + d for n in (1, 2, 3, 5) for d in (-1, 0, 1))])
 def test_lanes_around_every_vector(operator: str, kernel: str, last: Layouts, lanes: int) -> None:
     for counts in ((lanes, 2), (2, lanes)):
         check(Case(GEOMETRIES["stride"], *counts), operator, kernel, last)
@@ -345,14 +345,16 @@ def test_what_is_not_finite_goes_where_the_definition_takes_it(
 
 
 TAPS_APART = [
-    Case(geometry, LANES + 1, plans.dense.WIDE // np.dtype(dtype).itemsize + more, dtype)
-    for geometry, more in (
-        (Geometry.of((6, 9), (3, 2), stride=(3, 2)), 0),
-        (Geometry.of((6, 9), (2, 2), dilation=(2, 3)), 3),
-        (Geometry.of((7, 4), (3, 1)), micro.HEIGHTS[0]),
-        (Geometry.of(1300, 2, stride=2), 1),
-        (Geometry.of((6, 17), (5, 8), stride=2), 1),
-        (Geometry.of((11, 7), (3, 3), stride=2), 160),
+    Case(geometry, filters, plans.dense.WIDE // np.dtype(dtype).itemsize + more, dtype)
+    for geometry, filters, more in (
+        (Geometry.of((6, 9), (3, 2), stride=(3, 2)), LANES + 1, 0),
+        (Geometry.of((6, 9), (2, 2), dilation=(2, 3)), LANES + 1, 3),
+        (Geometry.of((7, 4), (3, 1)), LANES + 1, micro.HEIGHTS[0]),
+        (Geometry.of((7, 4), (3, 1)), 6 * LANES - 1, micro.HEIGHTS[0]),
+        (Geometry.of(1300, 2, stride=2), LANES + 1, 1),
+        (Geometry.of((6, 17), (5, 8), stride=2), LANES + 1, 1),
+        (Geometry.of((11, 7), (3, 3), stride=2), LANES + 1, 160),
+        (Geometry.of((11, 7), (3, 3), stride=2), 5 * LANES, 160),
     )
     for dtype in ("float32", "float64", "int32", "complex64")
 ]
@@ -463,38 +465,45 @@ def test_facts_name_the_vectors_and_the_cache() -> None:
     assert list(Path(facts["kernels"]).glob("dense.contract-*.nbc"))
 
 
-SHORT = {
-    "a long row": Geometry.of(plans.LARGE + 1, 2),
-    "rows": Geometry.of((40, 64), 3, padding=1),
-    "causal": Geometry.of(plans.LARGE, 3, padding="causal", dilation=5),
-    "phases": Geometry.of(2 * plans.LARGE, 4, stride=2, padding=1),
+WHOLE, BROKEN = 8 * LANES, 4 * LANES + 1
+"""Channels that fill vectors, and channels that leave lanes of the last one empty."""
+FILLED_BY_POSITIONS = {
+    "a long row": (Geometry.of(plans.LARGE + 1, 2), WHOLE, 3),
+    "rows": (Geometry.of((40, 64), 3, padding=1), WHOLE, 3),
+    "causal": (Geometry.of(plans.LARGE, 3, padding="causal", dilation=5), WHOLE, 3),
+    "phases": (Geometry.of(2 * plans.LARGE, 4, stride=2, padding=1), WHOLE, 3),
+    "empty lanes": (Geometry.of((11, 13), 3, padding=1), BROKEN, plans.SHALLOW),
 }
 """Geometries with many positions; of the input's gradient in every phase."""
 
 
 @pytest.mark.parametrize("operator", ["forward", "input_grad"])
-@pytest.mark.parametrize("name", SHORT)
-def test_short_sums_have_positions_in_the_lanes(operator: str, name: str) -> None:
-    """Where numbers of the input are used often enough, and both operands have channels first."""
-    counts = (60, 3) if operator == "forward" else (3, 60)
-    case = Case(SHORT[name], *counts, "float32")
+@pytest.mark.parametrize("name", FILLED_BY_POSITIONS)
+def test_positions_are_in_the_lanes(operator: str, name: str) -> None:
+    """Where sums are short or channels would leave lanes empty, and channels come first."""
+    geometry, lanes, summed = FILLED_BY_POSITIONS[name]
+    case = Case(geometry, *((lanes, summed) if operator == "forward" else (summed, lanes)))
     for last, kernel in (((False, False), "thin"), ((True, True), "dense")):
-        x, w, y = laid(operands(case), last)
+        x, _, y = arrays = laid(operands(case), last)
         assert jit.reasons(x, y, case.geometry)[operator].startswith(f"{kernel}: ")
         with using_threads(2):
-            getattr(jit, operator)(*(arrays := [x, w, y]), case.geometry)
+            getattr(jit, operator)(*arrays, case.geometry)
         np.testing.assert_array_equal(arrays[FILLED[operator]], result(case, operator))
 
 
-NOT_SHORT = {
-    "long sums": Case(SHORT["a long row"], 20, plans.SHALLOW),
-    "few positions": Case(Geometry.of(plans.LARGE // 2, 2), 20, 2),
-    "positions apart": Case(Geometry.of((plans.LARGE, 2), (1, 3), padding=(0, 2)), 20, 2),
-    "a canvas used too little": Case(Geometry.of(8 * plans.LARGE, 4, stride=4), 20, 2),
+LONG_ROW = FILLED_BY_POSITIONS["a long row"][0]
+FILLED_BY_FILTERS = {
+    "long sums": Case(LONG_ROW, WHOLE, plans.SHALLOW),
+    "few positions": Case(Geometry.of(plans.LARGE // 2, 2), WHOLE, 2),
+    "positions apart": Case(Geometry.of((plans.LARGE, 2), (1, 3), padding=(0, 2)), WHOLE, 2),
+    "a canvas used too little": Case(Geometry.of(8 * plans.LARGE, 4, stride=4), WHOLE, 2),
+    "hardly any positions": Case(Geometry.of(plans.ENOUGH, 2), BROKEN, 2),
+    "the longest sums": Case(Geometry.of(plans.ENOUGH + 1, 2), BROKEN, plans.DEEP // 2 + 1),
+    "a canvas used even less": Case(Geometry.of(4 * plans.ENOUGH, 4, stride=4), BROKEN, 2),
 }
 
 
-@pytest.mark.parametrize("name", NOT_SHORT)
+@pytest.mark.parametrize("name", FILLED_BY_FILTERS)
 def test_others_have_filters_there(name: str) -> None:
-    x, _, y = operands(NOT_SHORT[name])
-    assert jit.reasons(x, y, NOT_SHORT[name].geometry)["forward"].startswith("dense: ")
+    x, _, y = operands(FILLED_BY_FILTERS[name])
+    assert jit.reasons(x, y, FILLED_BY_FILTERS[name].geometry)["forward"].startswith("dense: ")

@@ -64,7 +64,7 @@ def wide_tile(shape, a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
 def test_tiles_are_matrix_products_at_any_offsets(
     tile: Any, dtype: str, fresh: bool, rng: np.random.Generator
 ) -> None:
-    shapes = micro.HIGH if tile is high_tile else micro.WIDE
+    shapes = micro.HIGH + micro.BROAD if tile is high_tile else micro.WIDE
     for (height, vectors), depth in product(shapes, (0, 1, 5)):
         lanes = vectors * lanes_of(dtype)
         rows, a_steps, b_steps = (

@@ -22,7 +22,7 @@ import numpy as np
 
 from convref.kernels.jit.flat import data, empty_like, keep, load, shifted, store, word
 from convref.kernels.jit.kept import compiled
-from convref.kernels.jit.micro import HEIGHTS, VECTORS, high_tile
+from convref.kernels.jit.micro import BROAD_HEIGHT, HEIGHTS, MOST_VECTORS, VECTORS, high_tile
 from convref.kernels.jit.move import pack, unpack
 from convref.kernels.jit.vectors import lanes_of
 
@@ -57,7 +57,7 @@ def contract(words, a, b, out, start, stop):
         load(words, 19), load(words, 20), load(words, 21), word(words, 22), load(words, 23),
     )  # fmt: skip
     LANES = lanes_of(out)
-    WIDTH = VECTORS * LANES
+    WIDTH = MOST_VECTORS * LANES
     panel_ = empty_like(out, most * WIDTH)
     sums_ = empty_like(out, (block + MOST_ROWS * across) * WIDTH)
     lines = max(most, block, 2)
@@ -71,9 +71,7 @@ def contract(words, a, b, out, start, stop):
     soon = shifted(panel_rows, lines)
     for lane in range(WIDTH):
         store(soon, lane, 0)
-    for i in range(lines):
-        store(panel_rows, i, i * WIDTH)
-    spread_at = spread_from = spread_count = -1
+    spread_at = spread_from = spread_count = spread_width = -1
     for unit in range(start, stop):
         line = shifted(units, unit * UNIT)
         row_at, row_count, step_at, step_count = (
@@ -87,6 +85,11 @@ def contract(words, a, b, out, start, stop):
         chunk = most // step_count * step_count if 0 < step_count <= most else most
         vectors = -(-lanes // LANES)
         width = vectors * LANES
+        tall = min(height, BROAD_HEIGHT) if vectors > VECTORS else height
+        if width != spread_width:
+            for i in range(lines):
+                store(panel_rows, i, i * width)
+            spread_width, spread_at = width, -1
         asked = load(broken, 0) >= 0
         b_lanes, out_lanes = shifted(all_b_lanes, lane), shifted(all_out_lanes, lane)
         b_at, at = group * b_group, group * out_group + out_at
@@ -108,19 +111,18 @@ def contract(words, a, b, out, start, stop):
             pitch, straight = load(targets, min(1, count - 1)) - load(targets, 0), 0
             direct = across == 1 and lanes == width and beside and not (asked and in_sums)
             if direct and even(targets, count):
-                straight = count // height * height
+                straight = count // tall * tall
             for d in range(d_begin, max(d_end, d_begin + 1), chunk):
                 depth = min(chunk, d_end - d)
                 if spread_at != step_at or spread_from != d or spread_count != depth:
                     spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
                     spread(0, b_outer, all_b, step_at, step_count, d, depth, b_steps)
-                    spread(
-                        -d * WIDTH, step_count * WIDTH, all_lines, step_at, step_count, d, depth,
-                        b_lines,
-                    )  # fmt: skip
+                    spread(-d, step_count, all_lines, step_at, step_count, d, depth, b_lines)
+                    for i in range(depth):
+                        store(b_lines, i, load(b_lines, i) * width)
                     spread_at, spread_from, spread_count = step_at, d, depth
                 read, read_at, read_rows = panel, 0, panel_rows
-                if few and (in_sums or not asked) and in_a_row(b_lines, depth, WIDTH):
+                if few and (in_sums or not asked) and in_a_row(b_lines, depth, width):
                     read, read_at, read_rows = b, b_at + load(b_lanes, 0), b_steps
                 elif m == m_begin or d_end - d_begin > chunk:
                     pack(
@@ -136,14 +138,14 @@ def contract(words, a, b, out, start, stop):
                 elif unit + 1 < stop:
                     expect(shifted(line, UNIT), b_group, d_begin, all_b_lanes, WIDTH, soon)
                 for i in range(across):
-                    for r in range(0, some, height):
-                        tile, tile_at, step = sums, (r * across + i) * WIDTH, across * WIDTH
+                    for r in range(0, some, tall):
+                        tile, tile_at, step = sums, (r * across + i) * width, across * width
                         if r < straight:
                             tile, tile_at, step = out, load(targets, r) + load(out_lanes, 0), pitch
                         high_tile(
-                            height, vectors, a, a_rows, i * some + r, a_steps, read, read_at,
+                            tall, vectors, a, a_rows, i * some + r, a_steps, read, read_at,
                             read_rows, depth, tile, tile_at, step, d == d_begin, b,
-                            shifted(soon, min(r // height, VECTORS - 1) * LANES),
+                            shifted(soon, min(r // tall, vectors - 1) * LANES),
                         )  # fmt: skip
             if asked and in_sums and not finite(sums, panel_rows, count, width):
                 store(broken, 0, 1)

@@ -15,7 +15,9 @@ Why these tiles. Two multiply-add units of latency 4 need 8 independent sums in 
 a tile from above is the register file. With 12 rows of 2 vectors, 24 of the 32 registers of
 AVX-512 or NEON hold sums, 2 hold b and 1 a broadcast number. Each d then takes 24 multiply-adds
 and 14 loads: the multipliers set the pace. AVX2 has 16 registers: 6 rows. The lower tiles are for
-the rest of a matrix, the wide ones for matrices of few rows.
+the rest of a matrix, the wide ones for matrices of few rows. Where lanes end with an odd vector,
+the last tile takes three, by 8 rows (AVX2: 4), again 24 sums: in a tile of one vector, more time
+goes into reading `a` than into the products.
 """
 
 from collections.abc import Callable
@@ -38,18 +40,21 @@ from convref.kernels.jit.vectors import (
     vector_lanes,
 )
 
-VECTORS = 2
-"""Vectors in a row of a high tile, or one."""
+VECTORS, MOST_VECTORS = 2, 3
+"""Vectors in a row of a high tile, or one; and of a broad one."""
 
 SCARCE = vector_bytes() == 32
 """Whether there are 16 vector registers (AVX2), not 32 (AVX-512, NEON)."""
 HEIGHTS = (6, 4, 3, 2, 1) if SCARCE else (12, 10, 8, 6, 4, 2, 1)
 """Rows of the high tiles."""
+BROAD_HEIGHT = 4 if SCARCE else 8
+"""Rows of the highest broad tile."""
 FULL = 4 if SCARCE else 8
 """Vectors in a row of the wide tiles of one or two rows; half as many with three or four."""
 TALLEST = 4
 """Rows of the highest wide tile."""
 HIGH = tuple((rows, vectors) for rows in HEIGHTS for vectors in (VECTORS, 1))
+BROAD = tuple((rows, MOST_VECTORS) for rows in HEIGHTS if rows <= BROAD_HEIGHT)
 WIDE = (
     *((rows, vectors) for rows in (1, 2) for vectors in (FULL, FULL // 2, FULL // 4)),
     *((rows, vectors) for rows in (3, 4) for vectors in (FULL // 2, FULL // 4)),
@@ -60,7 +65,7 @@ def high_tile(
     height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh,
     *ahead,
 ):  # fmt: skip
-    """Add to (with ``fresh`` fill) a tile of HIGH: the equation above, as it runs without JIT.
+    """Add to (with ``fresh`` fill) a tile of HIGH or BROAD: the equation above, as without JIT.
 
     ``ahead``, if given, is (source, soon). Then compiled code asks memory for what will be read
     next: the rows that follow its own in ``rows``, up to twice its height, and as many stretches of
@@ -77,9 +82,14 @@ def high_tile(
 
 
 def wide_tile(
-    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh,
+    *ahead,
 ):  # fmt: skip
-    """Add to (with ``fresh`` fill) a tile of WIDE."""
+    """Add to (with ``fresh`` fill) a tile of WIDE.
+
+    ``ahead``, if given, is (distance,). Then compiled code asks memory, at every depth, for what
+    lies so far on in b.
+    """
     high_tile(
         height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
     )  # fmt: skip
@@ -154,7 +164,7 @@ def _compile(
         return named_after(function, loops if isinstance(a.dtype, types.Complex) else tile)
 
 
-_compile(high_tile, HIGH)
+_compile(high_tile, HIGH + BROAD)
 _compile(wide_tile, WIDE)
 _compile(pair_tile, HIGH, paired=1)
 
@@ -189,7 +199,7 @@ def _tile(
 
     ahead = cgutils.unpack_tuple(builder, args[14])
     a_next = []
-    for r in (height, 2 * height - 1) if ahead else ():
+    for r in (height, 2 * height - 1) if len(ahead) == 2 else ():
         offset = builder.load(builder.gep(rows_data, [builder.add(r_at, index(r))]))
         a_next.append(builder.gep(a_data, [offset]))
 
@@ -215,7 +225,9 @@ def _tile(
     a_step = builder.load(builder.gep(a_steps_data, [d]))
     for row in a_next:
         prefetch(builder, builder.gep(row, [a_step]), near=True)
-    if ahead:
+    if len(ahead) == 1:
+        prefetch(builder, builder.gep(b_base, [builder.add(b_step, ahead[0])]), near=True)
+    if len(ahead) == 2:
         # Line by line of all stretches: a vector's length on after as many steps as it has lanes.
         source, soon = ahead
         stretch = builder.and_(d, index(vector.count - 1))

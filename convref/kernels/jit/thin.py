@@ -119,7 +119,7 @@ def strip(
                 tile, tile_at, step = out, out_at + load(out_lanes, lane) + load(places, p), pitch
             wide_tile(
                 height, vectors, w, w_rows, lane, w_steps, source, source_at, source_steps, depth,
-                tile, tile_at, step, True,
+                tile, tile_at, step, True, width + min(lane // TALLEST, vectors - 1) * LANES,
             )  # fmt: skip
             following = p + width if straight else p
             while not straight and following < p_end and load(rows, following) < origin + width:

@@ -46,11 +46,11 @@ def table(
     Where its channels lie ``last``, lanes of neighbouring tiles share lines of memory: then rows
     are cut, if there are many, so that a thread has all the lanes of its rows.
     """
-    width = VECTORS * vector_lanes(itemsize)
+    tiles = [lane_tiles(count, itemsize) for count in lanes]
     total = groups * pieces * outer_rows
-    total *= sum(row[1] * ceil(count, width) for row, count in zip(spans, lanes, strict=True))
+    total *= sum(row[1] * len(own) for row, own in zip(spans, tiles, strict=True))
     lines, lane_at = [], 0
-    for (row_at, row_count, step_at, step_count), lane_count in zip(spans, lanes, strict=True):
+    for (row_at, row_count, step_at, step_count), own in zip(spans, tiles, strict=True):
         rows, depth = outer_rows * row_count, outer_depth * step_count
         wanted = ceil(CHUNKS_PER_THREAD * threads * rows, max(1, total)) if threads > 1 else 1
         blocks = max(1, min(wanted, rows // ROWS_PER_UNIT))
@@ -63,14 +63,20 @@ def table(
                 m = [cut(rows, part, blocks, height) for part in (block, block + 1)]
                 for piece in range(pieces):
                     d = [cut(depth, part, pieces, dense.DEPTH) for part in (piece, piece + 1)]
-                    for lane in range(0, lane_count, width):
-                        some = min(width, lane_count - lane)
+                    for lane, some in own:
                         lines.append((
                             row_at, row_count, step_at, step_count, group, lane_at + lane, some,
                             piece * size, *m, *d,
                         ))  # fmt: skip
-        lane_at += lane_count
+        lane_at += sum(some for _, some in own)
     return np.array(lines, np.int64).reshape(-1, dense.UNIT)
+
+
+def lane_tiles(count: int, itemsize: int) -> list[tuple[int, int]]:
+    """Where tiles begin in so many lanes, and how many each has; the last takes an odd vector."""
+    lanes = vector_lanes(itemsize)
+    starts = range(0, max(1, ceil(count, lanes) // VECTORS) * VECTORS * lanes, VECTORS * lanes)
+    return list(zip(starts, np.diff([*starts, count]).tolist(), strict=True))
 
 
 def thin_table(

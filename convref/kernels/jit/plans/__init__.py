@@ -27,19 +27,23 @@ SHALLOW, LARGE, USES = 128, 1 << 11, 100
 """Products in a sum up to which all that a tile of positions sees stays in the nearest cache; the
 fewest positions for that to be of use; and the fewest products of each number of the input that are
 worth storing a canvas phase by phase."""
+DEEP, ENOUGH, EMPTY = 1 << 13, 128, 16
+"""Products in a sum for which a tile of positions may still need a copy of all that it sees; the
+fewest positions that fill tiles well; and one lane in how many may stay empty in a tile of them."""
 SCRATCH, SMALL = 1 << 16, 1 << 12
 """Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
 one unit may place for all others."""
 
 
 def choose(
-    seen: View, other: View, cells: int, taps: Offsets, units: int, itemsize: int, shallow: bool
-) -> tuple[str, str]:
+    seen: View, other: View, cells: int, taps: Offsets, units: int, itemsize: int,
+    phases: tuple[Phase, ...],
+) -> tuple[str, str]:  # fmt: skip
     """The kernel for an operator, and why.
 
     ``seen`` is the operand that is read in place, ``cells`` the size of its canvas, ``taps`` where
-    it is seen, ``units`` how many of its groups can be placed at once, and ``shallow`` what
-    `is_shallow` says; ``other`` has its channels in the lanes.
+    it is seen, ``units`` how many of its groups can be placed at once, and ``phases`` those whose
+    positions might fill the lanes; ``other`` has its channels there else.
     """
     lanes, apart = other.channels, other.channels == seen.channels == 1
     if apart and seen.groups >= vector_lanes(itemsize):
@@ -48,8 +52,12 @@ def choose(
         first = not seen.last and not other.last
         if first and max(taps, default=0) <= REACH and (len(taps) >= MANY or cells < LONG):
             return "beside", "channels are convolved apart: brought side by side, each has a lane"
-    if lanes > FEW and shallow and not seen.last and not other.last:
-        return "thin", "sums are short: positions fill the lanes, so that nothing has to be packed"
+    if lanes > FEW and not seen.last and not other.last:
+        depth, positions = seen.channels * most_taps(phases), neighbours(phases)
+        if depth <= SHALLOW and positions >= LARGE:
+            return "thin", "sums are short: positions fill the lanes, and nothing has to be packed"
+        if depth <= DEEP and positions >= ENOUGH and leaves_empty(lanes, vector_lanes(itemsize)):
+            return "thin", f"{lanes} channels leave lanes of a tile empty: positions fill them"
     if lanes > FEW:
         return "dense", f"the {lanes} channels of a group fill the lanes of a tile"
     few = "few channels in a group would leave lanes empty, so positions fill them"
@@ -61,14 +69,23 @@ def choose(
     return "thin", f"{few}, on a canvas in memory"
 
 
-def is_shallow(phases: tuple[Phase, ...], channels: int) -> bool:
-    """Whether sums are short, and positions many and nearly all side by side, in every phase."""
-    return bool(phases) and all(
-        channels * len(phase.taps) <= SHALLOW
-        and len(phase.origins) >= LARGE
-        and 3 * (phase.origins[-1] - phase.origins[0]) < 4 * len(phase.origins)
-        for phase in phases
+def most_taps(phases: tuple[Phase, ...]) -> int:
+    """Taps of the phase that has most."""
+    return max((len(phase.taps) for phase in phases), default=0)
+
+
+def neighbours(phases: tuple[Phase, ...]) -> int:
+    """The fewest positions of a phase, where nearly all of them lie side by side; else 0."""
+    fewest = min((len(phase.origins) for phase in phases), default=0)
+    nearly = fewest > 0 and all(
+        3 * (phase.origins[-1] - phase.origins[0]) < 4 * len(phase.origins) for phase in phases
     )
+    return fewest if nearly else 0
+
+
+def leaves_empty(lanes: int, vector: int) -> bool:
+    """Whether tiles of so many lanes have a single vector, or too many empty lanes in the last."""
+    return lanes <= vector or -lanes % vector * EMPTY > lanes
 
 
 def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple[str, str]:
@@ -76,18 +93,17 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
     if operator == "input_grad":
         seen = transposed(g)
         steps = end_to_end([phase.steps for phase in seen.phases])
-        shallow = is_shallow(seen.phases, y.channels)
-        kernel, why = choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize, shallow)
+        kernel, why = choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize, seen.phases)
         folds = folded.folds(g, x.channels, itemsize) if (kernel, y.last) == ("dense", True) else ()
         if folds:
             return "dense, folded", f"{why}; channels of {prod(folds)} positions do so together"
         return kernel, why
     canvas, strides = stored(g, True), prod(axis.stride for axis in g.axes)
     if operator == "weight_grad":
-        return choose(x, y, canvas.cells, g.taps, x.groups, itemsize, False)
+        return choose(x, y, canvas.cells, g.taps, x.groups, itemsize, ())
     uses = strides == 1 or y.channels * len(g.taps) >= USES * strides
-    shallow = uses and is_shallow(as_one_phase(canvas).phases, x.channels)
-    return choose(x, y, canvas.cells, g.taps, x.samples * x.groups, itemsize, shallow)
+    phases = as_one_phase(canvas).phases if uses else ()
+    return choose(x, y, canvas.cells, g.taps, x.samples * x.groups, itemsize, phases)
 
 
 @lru_cache(maxsize=256)

@@ -33,6 +33,7 @@ from convref.kernels.jit.units import (
     ceil,
     end_to_end,
     joined,
+    lane_tiles,
     lanes_of_phases,
     longest_run,
     table,
@@ -206,7 +207,7 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     (count,), size = rows.counts, y.groups * K * C * T
     across = T if x.last and not few and C * itemsize >= WIDE and sees_anew(seen) else 1
     height = best_height(count // across, MOST_ROWS)
-    tiles = y.groups * ceil(lanes.counts[0], VECTORS * vector)
+    tiles = y.groups * len(lane_tiles(lanes.counts[0], itemsize))
     # How a sum is cut must not depend on the number of threads, for its bits would.
     pieces = PIECES // (tiles * ceil(count, 2 * ROWS_PER_UNIT))
     pieces = max(1, min(pieces, x.samples * P // PIECE, PARTIAL // size))
@@ -257,7 +258,6 @@ def _plan(
     in_out = lanes.listed(lanes.places, lanes.outer_steps[1])
     vector = vector_lanes(itemsize)
     b_depths, b_lines = in_memory_order(lanes.depths, depths)
-    b_lines *= VECTORS * vector
     lists = rows.each, rows.depths, b_depths, rows.places, units
     ends = end_to_end(of_lanes), end_to_end(in_out)
     words = listed(
