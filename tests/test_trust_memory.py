@@ -27,7 +27,16 @@ from convref.kernels.jit import crew, micro
 CALLS = int(os.environ.get("CONVREF_GUARDED_CALLS", "400"))
 DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128", "float16", "int8")
 EDGES = sorted(
-    {1, 2, 3, *(n + d for n in (LANES, 2 * LANES, WIDEST, *micro.HEIGHTS[:1]) for d in (-1, 0, 1))}
+    {
+        1,
+        2,
+        3,
+        *(
+            n + d
+            for n in (LANES, 2 * LANES, 3 * LANES, WIDEST, *micro.HEIGHTS[:1])
+            for d in (-1, 0, 1)
+        ),
+    }
 )
 """Counts around those of vectors and tiles."""
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forbids pages as Linux does")
@@ -40,7 +49,7 @@ def drawn(random: Random) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, A
     groups = size(EDGES) if depthwise else size((1, 1, 2, 3))
     inside, multiplier = (1, size((1, 1, 2))) if depthwise else (size(EDGES), size(EDGES))
     if rank > 1 and not depthwise:
-        inside, multiplier = min(inside, 2 * LANES + 1), min(multiplier, 2 * LANES + 1)
+        inside, multiplier = min(inside, 3 * LANES + 1), min(multiplier, 3 * LANES + 1)
     kernel = tuple(size((1, 2, 3, 4)[: 5 - rank]) for _ in range(rank))
     words = {
         "stride": tuple(size((1, 1, 2, 3)) for _ in range(rank)),

@@ -25,7 +25,7 @@ BFLOAT16 = ml_dtypes.bfloat16
 FLOATS = ("float16", BFLOAT16, "float32", "float64")
 INEXACT = (*FLOATS, "complex64", "complex128")
 DTYPES = (*INEXACT, "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool")
-SAMPLE = 40
+SAMPLE = 25
 """Points taken of a grid that is too large to run as a whole."""
 
 
