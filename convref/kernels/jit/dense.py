@@ -34,6 +34,9 @@ FEW = 4
 """Most tiles of rows for which whole lines of `b` are not worth packing."""
 BLOCK, TALL_BLOCK = 160, 480
 """Most rows whose sums are held at a time; more of them where each needs several panels."""
+TURNS = 13
+"""Depths in which each row of the next tile has its turn to be asked for, if these are on lines of
+their own; not a factor of the usual numbers of taps, so that it has its turn at each of them."""
 MOST_ROWS = HEIGHTS[0]
 """Rows of the highest tile."""
 UNIT = 12
@@ -53,21 +56,23 @@ def contract(words, a, b, out, start, stop):
     out_group, out_row, all_out_lanes, out_run = (
         load(words, 15), load(words, 16), word(words, 17), load(words, 18),
     )  # fmt: skip
-    most, block, limit, all_lines, across = (
-        load(words, 19), load(words, 20), load(words, 21), word(words, 22), load(words, 23),
+    most, block, limit, all_lines = (
+        load(words, 19), load(words, 20), load(words, 21), word(words, 22),
     )  # fmt: skip
+    across, period = load(words, 23), load(words, 24)
     LANES = lanes_of(out)
     WIDTH = MOST_VECTORS * LANES
     panel_ = empty_like(out, most * WIDTH)
     sums_ = empty_like(out, (block + MOST_ROWS * across) * WIDTH)
     lines = max(most, block, 2)
-    offsets = np.empty(2 * (block + 2 * MOST_ROWS) + 3 * most + lines + WIDTH, np.int64)
+    offsets = np.empty(2 * (block + 2 * MOST_ROWS) + 4 * most + lines + WIDTH, np.int64)
     panel, sums, a_rows = data(panel_), data(sums_), data(offsets)
     targets = shifted(a_rows, block + 2 * MOST_ROWS)
     a_steps = shifted(targets, block + 2 * MOST_ROWS)
     b_steps = shifted(a_steps, most)
     b_lines = shifted(b_steps, most)
-    panel_rows = shifted(b_lines, most)
+    turns = shifted(b_lines, most)
+    panel_rows = shifted(turns, most)
     soon = shifted(panel_rows, lines)
     for lane in range(WIDTH):
         store(soon, lane, 0)
@@ -89,6 +94,8 @@ def contract(words, a, b, out, start, stop):
         if width != spread_width:
             for i in range(lines):
                 store(panel_rows, i, i * width)
+            for d in range(most):
+                store(turns, d, 2 * tall - 1 - min(d % period, tall - 1))
             spread_width, spread_at = width, -1
         asked = load(broken, 0) >= 0
         b_lanes, out_lanes = shifted(all_b_lanes, lane), shifted(all_out_lanes, lane)
@@ -145,7 +152,7 @@ def contract(words, a, b, out, start, stop):
                         high_tile(
                             tall, vectors, a, a_rows, i * some + r, a_steps, read, read_at,
                             read_rows, depth, tile, tile_at, step, d == d_begin, b,
-                            shifted(soon, min(r // tall, vectors - 1) * LANES),
+                            shifted(soon, min(r // tall, vectors - 1) * LANES), turns,
                         )  # fmt: skip
             if asked and in_sums and not finite(sums, panel_rows, count, width):
                 store(broken, 0, 1)

@@ -67,9 +67,9 @@ def high_tile(
 ):  # fmt: skip
     """Add to (with ``fresh`` fill) a tile of HIGH or BROAD: the equation above, as without JIT.
 
-    ``ahead``, if given, is (source, soon). Then compiled code asks memory for what will be read
-    next: the rows that follow its own in ``rows``, up to twice its height, and as many stretches of
-    ``source`` as there are lanes, from the offsets ``soon`` on.
+    ``ahead``, if given, is (source, soon, turns). Then compiled code asks memory for what will be
+    read next: at each depth d for that of the row ``turns[d]`` after its first, and for as many
+    stretches of ``source`` as there are lanes, from the offsets ``soon`` on.
     """
     lanes = vectors * vector_lanes(out.itemsize)
     for r in range(height):
@@ -198,10 +198,6 @@ def _tile(
         out_vectors += vectors_at(builder.gep(out_base, [builder.mul(pitch, index(r))]))
 
     ahead = cgutils.unpack_tuple(builder, args[14])
-    a_next = []
-    for r in (height, 2 * height - 1) if len(ahead) == 2 else ():
-        offset = builder.load(builder.gep(rows_data, [builder.add(r_at, index(r))]))
-        a_next.append(builder.gep(a_data, [offset]))
 
     zeros = [ir.Constant(vector, None)] * (height * vectors)
     with builder.if_else(fresh) as (then, otherwise):
@@ -223,13 +219,14 @@ def _tile(
     b_step = builder.load(builder.gep(b_steps_data, [d]))
     b_vectors = load_all(vectors_at(builder.gep(b_base, [b_step])))
     a_step = builder.load(builder.gep(a_steps_data, [d]))
-    for row in a_next:
-        prefetch(builder, builder.gep(row, [a_step]), near=True)
     if len(ahead) == 1:
         prefetch(builder, builder.gep(b_base, [builder.add(b_step, ahead[0])]), near=True)
-    if len(ahead) == 2:
+    if len(ahead) == 3:
+        source, soon, turns = ahead
+        row = builder.add(r_at, builder.load(builder.gep(turns, [d])))
+        offset = builder.add(builder.load(builder.gep(rows_data, [row])), a_step)
+        prefetch(builder, builder.gep(a_data, [offset]), near=True)
         # Line by line of all stretches: a vector's length on after as many steps as it has lanes.
-        source, soon = ahead
         stretch = builder.and_(d, index(vector.count - 1))
         start = builder.load(builder.gep(soon, [stretch]))
         place = builder.add(start, builder.sub(d, stretch))

@@ -51,7 +51,7 @@ NEAR, FAR = 32, 1024
 """Where cells are at least so many bytes apart, as with many channels side by side, lines of as
 many cells as all taps see don't fit in the nearest cache: then up to so many channels are read at
 one tap before the next one."""
-WAYS, PAGE = 8, 4096
+WAYS, PAGE, LINE = 8, 4096, 64
 """Most rows of a tile that are a multiple of so many bytes apart, as those of weights often are: a
 nearest cache of 8 ways holds only so many lines of such addresses."""
 
@@ -138,8 +138,10 @@ def contract(
         last=out.last and not few,
     )  # fmt: skip
     depths = [(at, count) for _, _, at, count in spans]
-    in_sums = few or bool(margins)
-    plan = _plan(first, rows, lanes, depths, units, height, out.strides[1], itemsize, flag, in_sums)
+    in_sums, in_turn = few or bool(margins), not few and height * apart > 2 * LINE
+    plan = _plan(
+        first, rows, lanes, depths, units, height, out.strides[1], itemsize, flag, in_sums, in_turn
+    )  # fmt: skip
     return plan._replace(swapped=few, margins=margins)
 
 
@@ -239,11 +241,13 @@ def _plan(
     itemsize: int,
     flag: bool = False,
     in_sums: bool = False,
+    in_turn: bool = False,
     across: int = 1,
 ) -> Plan:
     """A plan for units that `table` made of these rows and lanes.
 
     A tile takes rows that are ``across`` apart, so units and blocks end where all of these do.
+    With ``in_turn`` each row is on a line of memory of its own, for several depths.
     """
     row_counts, sums = units[:, 9] - units[:, 8], units[:, 11] - units[:, 10]
     deepest = int(sums.max(initial=0))
@@ -264,7 +268,7 @@ def _plan(
         *lists, height, UNASKED, in_sums, rows.group, rows.outer_steps[0], rows.depth_step,
         lanes.group, lanes.depth_step, ends[0], longest_run(of_lanes, vector), out_group,
         rows.outer_steps[1], ends[1], longest_run(in_out, vector), most, block, lanes.size,
-        b_lines, across,
+        b_lines, across, dense.TURNS if in_turn else 1,
     )  # fmt: skip
     kept = *lists, *ends, b_lines
     return Plan(first, DENSE, words, len(units), kept, flag=6 * flag)
