@@ -64,7 +64,15 @@ def count_company(words, a, b, out, start, stop):
         store(out, unit, load(a, 0) * most)
 
 
+def number_units(words, a, b, out, start, stop):
+    """Number units in the order that they are done in."""
+    done = word(words, 0)
+    for unit in range(start, stop):
+        store(out, unit, _add(done, 0, 1) * load(a, 0))
+
+
 COUNT, MEET, COMPANY = Kernel(count_units), Kernel(meet_all), Kernel(count_company)
+NUMBER = Kernel(number_units)
 
 
 def counted(units: int, macs: int = MANY, kernel: Kernel = COUNT, dtype: str = "f8") -> Array:
@@ -122,6 +130,24 @@ def processors() -> Iterator[set[int]]:
         pytest.skip("nowhere to go on this system")
     yield ALLOWED
     os.sched_setaffinity(0, ALLOWED)
+
+
+@pytest.mark.parametrize(("helping", "order"), [(False, [0, 1, 2, 3, 4]), (True, [3, 4, 1, 2, 0])])
+def test_a_caller_begins_with_the_first_chunk_and_a_helper_with_the_last(
+    helping: bool, order: list[int]
+) -> None:
+    """Five units in three chunks, of which one, two and two."""
+    board, done, one, out = (
+        np.zeros_like(Crew().board),
+        np.zeros(1, np.int64),
+        np.ones(1),
+        np.ones(5),
+    )
+    words = listed(done)
+    places = NUMBER.address(out.dtype), *map(crew.address, (words, one, one, out))
+    crew.post(board, 1, *places, 3, 5, 1)
+    crew.take_chunks(board, helping)
+    assert out.tolist() == [order.index(unit) for unit in range(5)]
 
 
 @given(units=st.integers(0, 200), threads=st.integers(1, 6))

@@ -1,9 +1,10 @@
 """One shared crew of threads, for kernels that run without Python.
 
 The caller writes what is to be done on a board, and works; so do helpers, who watch the board.
-Units of work are taken in chunks, by counting up a number on the board, so nobody waits for anybody
-but at the end. Each unit is computed by one thread, in an order that does not depend on which
-thread it is: results have the same bits for every number of threads.
+Units of work are taken in chunks, by counting on the board, the first of them by the caller and the
+last by helpers, until they meet; so nobody waits for anybody but at the end. Each unit is computed
+by one thread, in an order that does not depend on which thread it is: results have the same bits
+for every number of threads.
 
 Waking a sleeping thread can cost more than a small convolution takes, and so can waiting for the
 interpreter lock: above all on virtual machines. So a helper holds no lock while it watches, and
@@ -38,9 +39,9 @@ CHUNKS_PER_THREAD = 8
 """Enough for threads to finish together on a busy machine, few enough to cost nothing."""
 PATIENCE = 3_000_000
 """How often a helper looks at the board before it sleeps."""
-PLACES = 14
+PLACES = 15
 (
-    OPEN, NEXT, INSIDE, SEATS, FUNCTION, WORDS, A, B, OUT, CHUNKS, UNITS, ASLEEP, TAKEN, TURN,
+    OPEN, NEXT, LAST, INSIDE, SEATS, FUNCTION, WORDS, A, B, OUT, CHUNKS, UNITS, ASLEEP, TAKEN, TURN,
 ) = range(0, 8 * PLACES, 8)  # fmt: skip
 """What is where on the board, each in a cache line of its own."""
 
@@ -185,8 +186,8 @@ def post(board, turn, function, words, a, b, out, chunks, units, seats):
         _add(board, TAKEN, -1)
         return 0
     board[FUNCTION], board[WORDS], board[A], board[B], board[OUT] = function, words, a, b, out
-    board[CHUNKS], board[UNITS], board[SEATS], board[NEXT] = chunks, units, seats, 0
-    board[TURN] = turn
+    board[CHUNKS], board[UNITS], board[SEATS] = chunks, units, seats
+    board[NEXT], board[LAST], board[TURN] = 0, chunks, turn
     _add(board, OPEN, 1)
     return _add(board, ASLEEP, 0)
 
@@ -200,7 +201,7 @@ def lead(board, turn, function, words, a, b, out, units):
     if _look(board, TURN) != turn:
         alone(function, words, a, b, out, units)
         return
-    take_chunks(board)
+    take_chunks(board, False)
     _add(board, OPEN, -1)
     while _add(board, INSIDE, 0) > 0:
         pass
@@ -217,7 +218,7 @@ def watch(board, patience):
             # Inside, and then open: until we leave, nobody changes what the board says.
             before = _add(board, INSIDE, 1)
             if _add(board, OPEN, 0) > 0 and before < board[SEATS]:
-                take_chunks(board)
+                take_chunks(board, True)
                 looks = 0
             _add(board, INSIDE, -1)
         if looks >= patience:
@@ -237,13 +238,19 @@ def _wanted(board):
 
 
 @compiled()
-def take_chunks(board):
-    """Take chunks until none is left."""
-    chunks, units = board[CHUNKS], board[UNITS]
-    while True:
-        chunk = _add(board, NEXT, 1)
-        if chunk >= chunks:
-            return
+def take_chunks(board, helping):
+    """Take chunks until none is left: the caller from the first on, helpers from the last back.
+
+    So in each step of a call, and in each call, a thread does much the same part of the work, and
+    finds in its own cache what it wrote before.
+    """
+    chunks, units, first = board[CHUNKS], board[UNITS], 0
+    while _add(board, NEXT, 1) < chunks:
+        chunk = first
+        if helping:
+            chunk = _add(board, LAST, -1) - 1
+        else:
+            first += 1
         _call(
             board[FUNCTION], board[WORDS], board[A], board[B], board[OUT],
             units * chunk // chunks, units * (chunk + 1) // chunks,
