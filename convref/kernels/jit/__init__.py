@@ -24,7 +24,7 @@ from convref.kernels.jit import plans
 from convref.kernels.jit.crew import address, share
 from convref.kernels.jit.plans.dense import DENSE
 from convref.kernels.jit.plans.pairs import PAIRS, PAIRS_WEIGHTS
-from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
+from convref.kernels.jit.plans.plan import TRANSPOSE, UNASKED, Ints, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
 from convref.memory import check_fits
 from convref.phases import Margins, transposed
@@ -51,9 +51,9 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     plan = plans.weight_grad(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
     macs = y.size * w[0, 0].size
     if plan.kernel is PAIRS_WEIGHTS:
-        by_taps = across(plan, w)
+        by_taps = np.empty((w.shape[-1], len(w)), w.dtype)
         run(plan, x, y, by_taps, macs)
-        w.reshape(by_taps.T.shape)[...] = by_taps.T
+        transpose(by_taps, w)
         return
     if plan.pieces == 1:
         run(plan, x, y, w, macs)
@@ -145,9 +145,19 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
 
 def across(plan: Plan, w: Array) -> Array:
     """The weights as the kernel reads them: of the pairs as (T, G), else as they are."""
-    if plan.kernel not in (PAIRS, PAIRS_WEIGHTS):
+    if plan.kernel is not PAIRS:
         return w
-    return np.ascontiguousarray(w.reshape(len(w), -1).T)
+    by_taps = np.empty((w.shape[-1], len(w)), w.dtype)
+    transpose(np.ascontiguousarray(w.reshape(len(w), -1)), by_taps)
+    return by_taps
+
+
+def transpose(matrix: Array, into: Array) -> None:
+    """Fill an array with a matrix, transposed; NumPy takes as long for it as for a small layer."""
+    words, units = plans.transposing(*matrix.shape, matrix.itemsize)
+    if config.DISABLE_JIT:
+        matrix, into = matrix.reshape(-1), into.reshape(-1)
+    share(TRANSPOSE, words, matrix, matrix, into, units, matrix.size)
 
 
 def in_zeros(w: Array, geometry: Geometry, margins: Margins) -> Array:

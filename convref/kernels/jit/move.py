@@ -8,12 +8,13 @@ move; where the two go across each other, square blocks are transposed in regist
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from convref.kernels.jit.flat import load, pointer, shifted, store, word
+from convref.kernels.jit.flat import data, keep, load, pointer, shifted, store, word
 from convref.kernels.jit.kept import compiled, named_after
 from convref.kernels.jit.vectors import (
     below,
@@ -87,6 +88,31 @@ def place_last(words, x, _, canvas, start, stop):
         else:
             for i in range(to, to + width):
                 store(canvas, i, 0)
+
+
+def transpose_all(words, source, _, target, start, stop):
+    """Transpose a matrix of so many rows and columns; units are blocks of LANES rows."""
+    rows, columns, LANES = load(words, 0), load(words, 1), lanes_of(source)
+    lines_ = np.empty(2 * LANES, np.int64)
+    lines = data(lines_)
+    target_lines = shifted(lines, LANES)
+    for line in range(LANES):
+        store(lines, line, line * columns)
+        store(target_lines, line, line * rows)
+    for row in range(start * LANES, min(stop * LANES, rows), LANES):
+        for column in range(0, columns, LANES):
+            at, to, count = (
+                row * columns + column,
+                column * rows + row,
+                min(LANES, columns - column),
+            )
+            if row + LANES <= rows and at + (LANES - 1) * columns + LANES <= rows * columns:
+                transpose(source, at, lines, target, to, target_lines, count, 1)
+                continue
+            for i in range(min(LANES, rows - row)):
+                for j in range(count):
+                    store(target, to + j * rows + i, load(source, at + i * columns + j))
+    keep(lines_)
 
 
 @compiled(fastmath=False)

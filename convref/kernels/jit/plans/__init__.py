@@ -6,13 +6,14 @@ what the kernel then only follows: offsets, strides, and a line of integers for 
 
 from functools import lru_cache
 from math import prod
+from typing import Any
 
 from convref.geometry import Axis, Geometry, Offsets
 from convref.kernels.jit import loops
 from convref.kernels.jit.crew import Kernel, listed
 from convref.kernels.jit.plans import beside, dense, folded, pairs, thin
 from convref.kernels.jit.plans.plan import Ints, Plan, View
-from convref.kernels.jit.units import end_to_end
+from convref.kernels.jit.units import ceil, end_to_end
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Phase, Seen, as_one_phase, stored, transposed
 
@@ -159,6 +160,12 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     if kernel == "dense":
         return dense.weight_grad(g, x, y, w, itemsize, threads)
     return thin.weight_grad(g, x, y, w, "scratch" in kernel, itemsize, threads)
+
+
+@lru_cache(maxsize=128)
+def transposing(rows: int, columns: int, itemsize: int) -> tuple[Any, int]:
+    """Words and units for the transpose of a matrix."""
+    return listed(rows, columns), ceil(rows, vector_lanes(itemsize))
 
 
 @lru_cache(maxsize=128)

@@ -15,6 +15,7 @@ from convref.phases import Margins, Placement
 Ints = tuple[int, ...]
 
 PLACE, PLACE_LAST = Kernel(move.place_all), Kernel(move.place_last)
+TRANSPOSE = Kernel(move.transpose_all)
 
 UNASKED = np.array([-1])
 """In place of the flag that says whether weights are not finite, where nobody asks."""
