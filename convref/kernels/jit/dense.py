@@ -94,8 +94,7 @@ def contract(words, a, b, out, start, stop):
         if width != spread_width:
             for i in range(lines):
                 store(panel_rows, i, i * width)
-            for d in range(most):
-                store(turns, d, 2 * tall - 1 - min(d % period, tall - 1))
+            take_turns(tall, period, most, turns)
             spread_width, spread_at = width, -1
         asked = load(broken, 0) >= 0
         b_lanes, out_lanes = shifted(all_b_lanes, lane), shifted(all_out_lanes, lane)
@@ -172,6 +171,17 @@ def spread(at, outer_step, inner, inner_at, inner_count, begin, count, offsets):
         for j in range(some):
             store(offsets, done + j, first + load(inner, inner_at + i + j))
         done, outer, i = done + some, outer + 1, 0
+
+
+@compiled(fastmath=False)
+def take_turns(height, period, depth, turns):
+    """Which row after the first of a tile, one of the next tile, is asked for at each depth.
+
+    It is the last one, which may be on another line of memory than those of this tile; or, with a
+    longer period, each from the last back to the first.
+    """
+    for d in range(depth):
+        store(turns, d, 2 * height - 1 - min(d % period, height - 1))
 
 
 @compiled(fastmath=False)
