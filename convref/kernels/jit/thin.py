@@ -1,10 +1,11 @@
-"""Few lanes, depthwise above all: the same contractions with positions in the vectors.
+"""Positions in the vectors: for few channels, depthwise above all, for short sums, and for numbers
+of channels that would leave lanes of their tiles empty. The contractions are those of `dense`.
 
-A tile of channels would stay almost empty here. On a canvas whose origins lie side by side, a tap's
-view of neighbouring positions is a vector as it lies, so nothing is packed: a tile holds the sums
-of one to four channels by some vectors of neighbouring cells. Where a row of positions ends within
-a tile, the next row begins some cells later; the cells in between are summed with the rest and not
-kept. The weight gradient sums along the positions instead, in vectors of partial sums.
+On a canvas whose origins lie side by side, a tap's view of neighbouring positions is a vector as it
+lies, so nothing is packed: a tile holds the sums of one to four channels by some vectors of
+neighbouring cells. Where a row of positions ends within a tile, the next row begins some cells
+later; the cells in between are summed with the rest and not kept. The weight gradient sums along
+the positions instead, in vectors of partial sums.
 
 Where a group's canvas is small it is placed in a scratch array, unit by unit, and never in memory.
 """

@@ -1,4 +1,4 @@
-"""Plans for kernels/jit/thin: few channels in a group, so positions fill the lanes."""
+"""Plans for kernels/jit/thin, where positions fill the lanes."""
 
 import numpy as np
 
