@@ -34,6 +34,7 @@ from convref.kernels import jit, naive
 from convref.kernels.jit import crew, dense, dots, micro, plans, vectors
 from convref.kernels.jit.plans import plan
 from convref.kernels.jit.plans.plan import UNASKED, Plan
+from convref.kernels.jit.units import thin_table
 from convref.phases import stored
 from convref.threads import using_threads
 
@@ -463,6 +464,27 @@ def test_facts_name_the_vectors_and_the_cache() -> None:
     assert set(facts) == {"processor", "vectors", "kernels"}
     assert facts["vectors"] == f"{8 * vectors.vector_bytes()} bits"
     assert list(Path(facts["kernels"]).glob("dense.contract-*.nbc"))
+
+
+@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("positions", [1, 100, 700, 5000])
+def test_units_share_out_positions_and_lanes(positions: int, threads: int, local: bool) -> None:
+    """Each position of each lane is in one unit, none is empty, and all weights are looked at."""
+    for lanes in (1, 4, 5, 9, 11, 24, 101):
+        spans, counts = [(0, positions, 0, 5), (positions, 30, 5, 2)], [lanes, 2]
+        units = thin_table(spans, counts, 2, 3, 7, local, threads)
+        done = np.zeros((2, 3, lanes + 2, positions + 30), int)
+        looked_at = np.zeros((3, lanes + 2), int)
+        for sample, group, begin, end, _, _, _, lane, count, ask in units.tolist():
+            assert count > 0
+            assert begin < end
+            done[sample, group, lane : lane + count, begin:end] += 1
+            looked_at[group, lane : lane + count] += ask
+        assert (done[:, :, :lanes, :positions] == 1).all()
+        assert (done[:, :, lanes:, positions:] == 1).all()
+        assert done.sum() == 6 * (lanes * positions + 60)
+        assert (looked_at == 1).all()
 
 
 WHOLE, BROKEN = 8 * LANES, 4 * LANES + 1

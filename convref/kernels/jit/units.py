@@ -6,13 +6,14 @@ for the pieces of its depth, and these don't depend on the number of threads.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from convref.geometry import Offsets
 from convref.kernels.jit import dense, thin
 from convref.kernels.jit.crew import CHUNKS_PER_THREAD
-from convref.kernels.jit.micro import HEIGHTS, VECTORS
+from convref.kernels.jit.micro import HEIGHTS, TALLEST, VECTORS
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Phase, Placement
 
@@ -90,11 +91,17 @@ def thin_table(
     wanted = ceil(CHUNKS_PER_THREAD * threads, max(1, samples * groups * len(spans)))
     blocked, lane = [], 0
     for (row_at, row_count, step_at, step_count), count in zip(spans, lanes, strict=True):
-        blocks = 1 if local or threads == 1 else max(1, min(wanted, row_count // 256))
+        shared, tiles = threads > 1 and not local, ceil(count, TALLEST)
+        blocks = max(1, min(wanted, row_count // 256)) if shared else 1
+        # Of few positions a block would end amid a tile; then lanes are cut.
+        parts = min(ceil(wanted, blocks), tiles) if shared else 1
+        edges = [min(count, tiles * part // parts * TALLEST) for part in range(parts + 1)]
         for block in range(blocks):
             begin, end = (row_at + cut(row_count, part, blocks, 64) for part in (block, block + 1))
-            ask = block == 0
-            blocked.append((begin, end, step_at, step_count, channels, lane, count, ask))
+            blocked += [
+                (begin, end, step_at, step_count, channels, lane + first, last - first, block == 0)
+                for first, last in pairwise(edges)
+            ]
         lane += count
     lines = np.empty((samples, groups, len(blocked), thin.UNIT), np.int64)
     lines[..., 0] = np.arange(samples).reshape(-1, 1, 1)
