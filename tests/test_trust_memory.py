@@ -188,7 +188,7 @@ for threads in (1, 3):
     convref.conv_vjp(x, w, y, threads=threads, backend="numba", **words)
     convref.depthwise_conv(x, np.ones((6, 1, 3, 3), np.float32), threads=threads)
 try:
-    crew.take_chunks(np.zeros(1, np.int64))  # whose first look is beyond the first number
+    crew.take_chunks(np.zeros(1, np.int64), False)  # its first look is beyond the number
 except IndexError:
     print("checked")
 """
