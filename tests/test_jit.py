@@ -487,8 +487,8 @@ def test_units_share_out_positions_and_lanes(positions: int, threads: int, local
         assert (looked_at == 1).all()
 
 
-WHOLE, BROKEN = 8 * LANES, 4 * LANES + 1
-"""Channels that fill vectors, and channels that leave lanes of the last one empty."""
+WHOLE, BROKEN = 64, 4 * LANES + 1
+"""Channels that fill vectors of any width, and channels that leave lanes of the last one empty."""
 FILLED_BY_POSITIONS = {
     "a long row": (Geometry.of(plans.LARGE + 1, 2), WHOLE, 3),
     "rows": (Geometry.of((40, 64), 3, padding=1), WHOLE, 3),
