@@ -137,13 +137,8 @@ def test_a_caller_begins_with_the_first_chunk_and_a_helper_with_the_last(
     helping: bool, order: list[int]
 ) -> None:
     """Five units in three chunks, of which one, two and two."""
-    board, done, one, out = (
-        np.zeros_like(Crew().board),
-        np.zeros(1, np.int64),
-        np.ones(1),
-        np.ones(5),
-    )
-    words = listed(done)
+    board, done = np.zeros_like(Crew().board), np.zeros(1, np.int64)
+    words, one, out = listed(done), np.ones(1), np.ones(5)
     places = NUMBER.address(out.dtype), *map(crew.address, (words, one, one, out))
     crew.post(board, 1, *places, 3, 5, 1)
     crew.take_chunks(board, helping)

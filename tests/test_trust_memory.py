@@ -26,18 +26,8 @@ from convref.kernels.jit import crew, micro
 
 CALLS = int(os.environ.get("CONVREF_GUARDED_CALLS", "400"))
 DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128", "float16", "int8")
-EDGES = sorted(
-    {
-        1,
-        2,
-        3,
-        *(
-            n + d
-            for n in (LANES, 2 * LANES, 3 * LANES, WIDEST, *micro.HEIGHTS[:1])
-            for d in (-1, 0, 1)
-        ),
-    }
-)
+FILLED = (LANES, 2 * LANES, 3 * LANES, WIDEST, micro.HEIGHTS[0])
+EDGES = sorted({1, 2, 3, *(n + d for n in FILLED for d in (-1, 0, 1))})
 """Counts around those of vectors and tiles."""
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forbids pages as Linux does")
 

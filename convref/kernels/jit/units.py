@@ -51,7 +51,8 @@ def table(
     total = groups * pieces * outer_rows
     total *= sum(row[1] * len(own) for row, own in zip(spans, tiles, strict=True))
     lines, lane_at = [], 0
-    for (row_at, row_count, step_at, step_count), own in zip(spans, tiles, strict=True):
+    for span, lane_count, own in zip(spans, lanes, tiles, strict=True):
+        row_at, row_count, step_at, step_count = span
         rows, depth = outer_rows * row_count, outer_depth * step_count
         wanted = ceil(CHUNKS_PER_THREAD * threads * rows, max(1, total)) if threads > 1 else 1
         blocks = max(1, min(wanted, rows // ROWS_PER_UNIT))
@@ -69,7 +70,7 @@ def table(
                             row_at, row_count, step_at, step_count, group, lane_at + lane, some,
                             piece * size, *m, *d,
                         ))  # fmt: skip
-        lane_at += sum(some for _, some in own)
+        lane_at += lane_count
     return np.array(lines, np.int64).reshape(-1, dense.UNIT)
 
 
@@ -95,7 +96,7 @@ def thin_table(
         blocks = max(1, min(wanted, row_count // 256)) if shared else 1
         # Of few positions a block would end amid a tile; then lanes are cut.
         parts = min(ceil(wanted, blocks), tiles) if shared else 1
-        edges = [min(count, tiles * part // parts * TALLEST) for part in range(parts + 1)]
+        edges = [min(count, TALLEST * cut(tiles, part, parts, 1)) for part in range(parts + 1)]
         for block in range(blocks):
             begin, end = (row_at + cut(row_count, part, blocks, 64) for part in (block, block + 1))
             blocked += [
@@ -129,6 +130,11 @@ def joined(phases: tuple[Phase, ...]) -> tuple[list[Span], list[Offsets]]:
         row, step = row + len(phase.origins), step + len(phase.taps)
     names = "taps", "steps", "origins", "positions"
     return spans, [end_to_end([getattr(phase, name) for phase in phases]) for name in names]
+
+
+def most_taps(phases: tuple[Phase, ...]) -> int:
+    """Taps of the phase that has most."""
+    return max((len(phase.taps) for phase in phases), default=0)
 
 
 def end_to_end(lists: list[Offsets]) -> Offsets:

@@ -13,7 +13,7 @@ from convref.kernels.jit import loops
 from convref.kernels.jit.crew import Kernel, listed
 from convref.kernels.jit.plans import beside, dense, folded, pairs, thin
 from convref.kernels.jit.plans.plan import Ints, Plan, View
-from convref.kernels.jit.units import ceil, end_to_end
+from convref.kernels.jit.units import ceil, end_to_end, most_taps
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Phase, Seen, as_one_phase, stored, transposed
 
@@ -68,11 +68,6 @@ def choose(
     if seen.last:
         return "dense", "positions can't fill the lanes, for channels lie side by side"
     return "thin", f"{few}, on a canvas in memory"
-
-
-def most_taps(phases: tuple[Phase, ...]) -> int:
-    """Taps of the phase that has most."""
-    return max((len(phase.taps) for phase in phases), default=0)
 
 
 def neighbours(phases: tuple[Phase, ...]) -> int:

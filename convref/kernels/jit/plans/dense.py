@@ -36,6 +36,7 @@ from convref.kernels.jit.units import (
     lane_tiles,
     lanes_of_phases,
     longest_run,
+    most_taps,
     table,
 )
 from convref.kernels.jit.vectors import vector_lanes
@@ -51,9 +52,11 @@ NEAR, FAR = 32, 1024
 """Where cells are at least so many bytes apart, as with many channels side by side, lines of as
 many cells as all taps see don't fit in the nearest cache: then up to so many channels are read at
 one tap before the next one."""
-WAYS, PAGE, LINE = 8, 4096, 64
+WAYS, PAGE = 8, 4096
 """Most rows of a tile that are a multiple of so many bytes apart, as those of weights often are: a
 nearest cache of 8 ways holds only so many lines of such addresses."""
+LINE = 64
+"""Bytes of a line of a cache: rows of a tile that span more than two have their turns."""
 
 WIDE, MOST_TAPS = 128, 40
 """With channels side by side, a weight gradient has those that a tap sees as the rows of a tile, if
@@ -152,7 +155,7 @@ def may_be_few(phases: tuple[Phase, ...], lanes: int) -> bool:
 
 def side_by_side(channels: int, phases: tuple[Phase, ...]) -> int:
     """How many channels of a block are read at a tap before the next tap."""
-    taps = max((len(phase.taps) for phase in phases), default=1)
+    taps = most_taps(phases)
     blocks = (n for n in range(1, NEAR + 1) if channels % n == 0 and n * taps <= dense.DEPTH)
     return max(blocks, default=1)
 
