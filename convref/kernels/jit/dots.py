@@ -26,10 +26,12 @@ from convref.kernels.jit.vectors import (
 
 COLUMNS, FEW_COLUMNS = 8, 3
 """Columns of a tile, half as many with four rows; and most of one for what is left."""
+ROWS = 4
+"""Rows of the highest tile; the others have two or one."""
 SHAPES = tuple(
     (height, width)
-    for height in (1, 2, 4)
-    for width in (*range(1, FEW_COLUMNS + 1), COLUMNS // 2 if height == 4 else COLUMNS)
+    for height in (1, 2, ROWS)
+    for width in (*range(1, FEW_COLUMNS + 1), COLUMNS // 2 if height == ROWS else COLUMNS)
 )
 
 

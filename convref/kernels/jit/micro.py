@@ -40,24 +40,24 @@ from convref.kernels.jit.vectors import (
     vector_lanes,
 )
 
-VECTORS, MOST_VECTORS = 2, 3
-"""Vectors in a row of a high tile, or one; and of a broad one."""
-
 SCARCE = vector_bytes() == 32
 """Whether there are 16 vector registers (AVX2), not 32 (AVX-512, NEON)."""
 HEIGHTS = (6, 4, 3, 2, 1) if SCARCE else (12, 10, 8, 6, 4, 2, 1)
-"""Rows of the high tiles."""
-BROAD_HEIGHT = 4 if SCARCE else 8
-"""Rows of the highest broad tile."""
+"""Rows of the high tiles of one or two vectors."""
+VECTORS = 2
+"""Vectors in a row of those, at most."""
+BROAD_HEIGHTS = {3: (4, 3, 2, 1)} if SCARCE else {3: (8, 7, 6, 4, 2, 1), 4: (6, 5, 4, 3, 2, 1)}
+"""Rows of the high tiles of more vectors, by their number."""
+MOST_VECTORS = max(BROAD_HEIGHTS)
 FULL = 4 if SCARCE else 8
-"""Vectors in a row of the wide tiles of one or two rows; half as many with three or four."""
-TALLEST = 4
+"""Vectors in a row of the wide tiles of one or two rows; half as many with more rows."""
+TALLEST = 6
 """Rows of the highest wide tile."""
 HIGH = tuple((rows, vectors) for rows in HEIGHTS for vectors in (VECTORS, 1))
-BROAD = tuple((rows, MOST_VECTORS) for rows in HEIGHTS if rows <= BROAD_HEIGHT)
+BROAD = tuple((rows, vectors) for vectors, heights in BROAD_HEIGHTS.items() for rows in heights)
 WIDE = (
     *((rows, vectors) for rows in (1, 2) for vectors in (FULL, FULL // 2, FULL // 4)),
-    *((rows, vectors) for rows in (3, 4) for vectors in (FULL // 2, FULL // 4)),
+    *((rows, vectors) for rows in range(3, TALLEST + 1) for vectors in (FULL // 2, FULL // 4)),
 )
 
 
@@ -67,9 +67,8 @@ def high_tile(
 ):  # fmt: skip
     """Add to (with ``fresh`` fill) a tile of HIGH or BROAD: the equation above, as without JIT.
 
-    ``ahead``, if given, is (source, soon, turns). Then compiled code asks memory for what will be
-    read next: at each depth d for that of the row ``turns[d]`` after its first, and for as many
-    stretches of ``source`` as there are lanes, from the offsets ``soon`` on.
+    ``ahead``, if given, is (distance,). Then compiled code asks memory, at every depth, for what
+    lies so far on in a from what the first row reads.
     """
     lanes = vectors * vector_lanes(out.itemsize)
     for r in range(height):
@@ -109,9 +108,13 @@ def pair_tile(
 
 
 def _compile(
-    function: Callable[..., None], shapes: tuple[tuple[int, int], ...], paired: int = 0
-) -> None:
-    """Let Numba compile calls of a tile to vectors, or for complex numbers to loops."""
+    function: Callable[..., None], shapes: tuple[tuple[int, int], ...], asks: str = "",
+    paired: int = 0,
+) -> None:  # fmt: skip
+    """Let Numba compile calls of a tile to vectors, or for complex numbers to loops.
+
+    ``asks`` is the operand of which memory is asked for what comes next.
+    """
 
     @intrinsic
     def product(
@@ -123,7 +126,7 @@ def _compile(
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             def tile(height: int, vectors: int) -> None:
-                _tile(context, builder, signature, args, height, vectors, paired)
+                _tile(context, builder, signature, args, height, vectors, asks, paired)
 
             by_shape(builder, args[0], args[1], shapes, tile)
             return context.get_dummy_value()
@@ -164,14 +167,14 @@ def _compile(
         return named_after(function, loops if isinstance(a.dtype, types.Complex) else tile)
 
 
-_compile(high_tile, HIGH + BROAD)
-_compile(wide_tile, WIDE)
+_compile(high_tile, HIGH + BROAD, asks="a")
+_compile(wide_tile, WIDE, asks="b")
 _compile(pair_tile, HIGH, paired=1)
 
 
 def _tile(
     context: Any, builder: ir.IRBuilder, signature: Any, args: Any, height: int, vectors: int,
-    paired: int,
+    asks: str, paired: int,
 ) -> None:  # fmt: skip
     """The product of one tile as LLVM vector code, with all its sums in registers."""
     dtype = signature.args[2].dtype
@@ -198,6 +201,8 @@ def _tile(
         out_vectors += vectors_at(builder.gep(out_base, [builder.mul(pitch, index(r))]))
 
     ahead = cgutils.unpack_tuple(builder, args[14])
+    if ahead:
+        asked = builder.gep(a_rows[0] if asks == "a" else b_base, ahead)
 
     zeros = [ir.Constant(vector, None)] * (height * vectors)
     with builder.if_else(fresh) as (then, otherwise):
@@ -219,18 +224,8 @@ def _tile(
     b_step = builder.load(builder.gep(b_steps_data, [d]))
     b_vectors = load_all(vectors_at(builder.gep(b_base, [b_step])))
     a_step = builder.load(builder.gep(a_steps_data, [d]))
-    if len(ahead) == 1:
-        prefetch(builder, builder.gep(b_base, [builder.add(b_step, ahead[0])]), near=True)
-    if len(ahead) == 3:
-        source, soon, turns = ahead
-        row = builder.add(r_at, builder.load(builder.gep(turns, [d])))
-        offset = builder.add(builder.load(builder.gep(rows_data, [row])), a_step)
-        prefetch(builder, builder.gep(a_data, [offset]), near=True)
-        # Line by line of all stretches: a vector's length on after as many steps as it has lanes.
-        stretch = builder.and_(d, index(vector.count - 1))
-        start = builder.load(builder.gep(soon, [stretch]))
-        place = builder.add(start, builder.sub(d, stretch))
-        prefetch(builder, builder.gep(source, [place]), near=False)
+    if ahead:
+        prefetch(builder, builder.gep(asked, [a_step if asks == "a" else b_step]))
     after: list[ir.Value] = []
     for r in range(height):
         place = builder.gep(a_rows[r], [a_step])

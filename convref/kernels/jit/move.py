@@ -122,7 +122,7 @@ def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
     Every ``run`` lanes lie side by side in the source: one, a power of two, or a whole vector.
     """
     LANES, furthest = lanes_of(panel), 0
-    whole, i = lanes // LANES * LANES, 0
+    whole = lanes // LANES * LANES
     if run > 1:
         for i in range(count):
             first, line = load(offsets, i), load(lines, i)
@@ -133,24 +133,24 @@ def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
         return
     for lane in range(whole):
         furthest = max(furthest, load(lanes_at, lane))
-    while i < count:
-        first, run = load(offsets, i), 1
-        while run < LANES and i + run < count and load(offsets, i + run) - first == run:
-            run += 1
-        # A square reads whole vectors, of which only the run is kept: not worth it for two or one.
-        squares = whole if run > 2 else 0
-        if squares and first + furthest + LANES > limit:
-            squares = 0
-        if not squares:
-            run = min(LANES, count - i)
-        for lane in range(0, squares, LANES):
-            to = shifted(lines, i)
-            transpose(source, first, shifted(lanes_at, lane), panel, lane, to, run, 1)
-        for lane in range(squares, lanes):
-            at = load(lanes_at, lane)
-            for j in range(i, i + run):
-                store(panel, load(lines, j) + lane, load(source, load(offsets, j) + at))
-        i += run
+    # Vector by vector: memory is read ahead along so many lanes, not along many more.
+    for lane in range(0, lanes, LANES):
+        some, i = shifted(lanes_at, lane), 0
+        while i < count:
+            first, run = load(offsets, i), 1
+            while run < LANES and i + run < count and load(offsets, i + run) - first == run:
+                run += 1
+            # A square reads whole vectors and keeps the run: not worth it for one, two.
+            if lane < whole and run > 2 and first + furthest + LANES <= limit:
+                transpose(source, first, some, panel, lane, shifted(lines, i), run, 1)
+            else:
+                run = min(LANES, count - i)
+                for single in range(min(LANES, lanes - lane)):
+                    at = load(some, single)
+                    for j in range(i, i + run):
+                        value = load(source, load(offsets, j) + at)
+                        store(panel, load(lines, j) + lane + single, value)
+            i += run
 
 
 @compiled(fastmath=False)

@@ -2,7 +2,7 @@
 of channels that would leave lanes of their tiles empty. The contractions are those of `dense`.
 
 On a canvas whose origins lie side by side, a tap's view of neighbouring positions is a vector as it
-lies, so nothing is packed: a tile holds the sums of one to four channels by some vectors of
+lies, so nothing is packed: a tile holds the sums of a few channels by some vectors of
 neighbouring cells. Where a row of positions ends within a tile, the next row begins some cells
 later; the cells in between are summed with the rest and not kept. The weight gradient sums along
 the positions instead, in vectors of partial sums.
@@ -13,7 +13,7 @@ Where a group's canvas is small it is placed in a scratch array, unit by unit, a
 import numpy as np
 
 from convref.kernels.jit.dense import even, spread
-from convref.kernels.jit.dots import COLUMNS, FEW_COLUMNS, dot_tile
+from convref.kernels.jit.dots import COLUMNS, FEW_COLUMNS, ROWS, dot_tile
 from convref.kernels.jit.flat import data, empty_like, keep, load, shifted, store, word, zeros_like
 from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import FULL, TALLEST, wide_tile
@@ -95,7 +95,7 @@ def strip(
 ):  # fmt: skip
     """The sums of positions p to p_end, tile by tile; ``reach`` is the longest step."""
     LANES, pitch = lanes_of(out), load(out_lanes, min(1, lanes - 1)) - load(out_lanes, 0)
-    beside = together and even(out_lanes, lanes)
+    beside, tiles = together and even(out_lanes, lanes), -(-lanes // TALLEST)
     while p < p_end:
         origin = load(rows, p)
         vectors = FULL if lanes <= 2 else FULL // 2
@@ -113,14 +113,15 @@ def strip(
         following = p
         # A tile whose positions lie side by side in the result too is summed there.
         straight = beside and p + width <= min(load(ends, p), p_end)
-        for lane in range(0, lanes, TALLEST):
-            height = min(lanes - lane, TALLEST)
+        for number in range(tiles):
+            lane = lanes * number // tiles
+            height = lanes * (number + 1) // tiles - lane
             tile, tile_at, step = sums, 0, width
             if straight:
                 tile, tile_at, step = out, out_at + load(out_lanes, lane) + load(places, p), pitch
             wide_tile(
                 height, vectors, w, w_rows, lane, w_steps, source, source_at, source_steps, depth,
-                tile, tile_at, step, True, width + min(lane // TALLEST, vectors - 1) * LANES,
+                tile, tile_at, step, True, width + min(number, vectors - 1) * LANES,
             )  # fmt: skip
             following = p + width if straight else p
             while not straight and following < p_end and load(rows, following) < origin + width:
@@ -178,7 +179,7 @@ def weight_grad(words, x, y, w, start, stop):
     stretches = positions // length
     scratch = zeros_like(w, most * cells)
     gathered = zeros_like(w, lanes * positions if y_p != 1 else 0)
-    sums_ = zeros_like(w, TALLEST * COLUMNS)
+    sums_ = zeros_like(w, ROWS * COLUMNS)
     offsets = np.empty(most * taps + lanes + 2 * stretches, np.int64)
     sums, columns = data(sums_), data(offsets)
     y_rows = shifted(columns, most * taps)
@@ -221,12 +222,12 @@ def add_dots(
     fresh,
 ):  # fmt: skip
     """Add the dot products of all rows of y with all columns to w, tile by tile."""
-    for lane in range(0, lanes, TALLEST):
-        rows = min(lanes - lane, TALLEST)
+    for lane in range(0, lanes, ROWS):
+        rows = min(lanes - lane, ROWS)
         # Heights are 1, 2 and 4: three rows are two and one.
-        for r in range(0, rows, 2 if rows < TALLEST else TALLEST):
-            height = min(rows - r, 2) if rows < TALLEST else TALLEST
-            widest = COLUMNS // 2 if height == TALLEST else COLUMNS
+        for r in range(0, rows, 2 if rows < ROWS else ROWS):
+            height = min(rows - r, 2) if rows < ROWS else ROWS
+            widest = COLUMNS // 2 if height == ROWS else COLUMNS
             column = 0
             while column < count:
                 left = count - column

@@ -6,14 +6,15 @@ for the pieces of its depth, and these don't depend on the number of threads.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
+from math import lcm
 
 import numpy as np
 
 from convref.geometry import Offsets
 from convref.kernels.jit import dense, thin
 from convref.kernels.jit.crew import CHUNKS_PER_THREAD
-from convref.kernels.jit.micro import HEIGHTS, TALLEST, VECTORS
+from convref.kernels.jit.micro import BROAD_HEIGHTS, HEIGHTS, MOST_VECTORS, TALLEST, VECTORS
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Phase, Placement
 
@@ -30,22 +31,27 @@ RUN = 256
 """Longest run of cells that is placed at a time with channels last."""
 
 
-def best_height(rows: int, highest: int = HEIGHTS[0]) -> int:
-    """The height of tiles that covers the rows in the fewest cycles, and half of one a tile."""
-    heights = [height for height in HEIGHTS if height <= highest]
-    return min(heights, key=lambda height: ceil(rows, height) * (max(height, 4) + 0.5))
+def best_height(rows: int, vectors: int = VECTORS, highest: int = HEIGHTS[0]) -> int:
+    """The height of tiles that covers the rows in the fewest cycles, and half of one a tile.
+
+    A tile takes a cycle for every two products of vectors, and at least four.
+    """
+    heights = [n for n in BROAD_HEIGHTS.get(vectors, HEIGHTS) if n <= highest]
+    return min(heights, key=lambda n: ceil(rows, n) * (max(n * vectors, 8) + vectors / 2))
 
 
 def table(
     spans: Sequence[Span], outer_rows: int, outer_depth: int, groups: int, lanes: Sequence[int],
-    itemsize: int, height: int, threads: int, pieces: int = 1, size: int = 0, last: bool = False,
+    itemsize: int, threads: int, highest: int = HEIGHTS[0], across: int = 1, pieces: int = 1,
+    size: int = 0, last: bool = False,
 ) -> Offsets:  # fmt: skip
     """Units of dense.contract, a line each.
 
     A phase has ``outer_rows`` times its rows, ``outer_depth`` times its steps, and its ``lanes``.
-    ``size`` is that of the result, of which there is one for each of the ``pieces`` of the depth.
-    Where its channels lie ``last``, lanes of neighbouring tiles share lines of memory: then rows
-    are cut, if there are many, so that a thread has all the lanes of its rows.
+    Tiles are not higher than ``highest``, and take rows that are ``across`` apart. ``size`` is that
+    of the result, of which there is one for each of the ``pieces`` of the depth. Where its channels
+    lie ``last``, lanes of neighbouring tiles share lines of memory: then rows are cut, if there are
+    many, so that a thread has all the lanes of its rows.
     """
     tiles = [lane_tiles(count, itemsize) for count in lanes]
     total = groups * pieces * outer_rows
@@ -60,24 +66,41 @@ def table(
             blocks = max(blocks, min(threads, rows // FEWEST_ROWS))
         if last and threads > 1:
             blocks = max(blocks, min(CHUNKS_PER_THREAD * threads, rows // MANY_ROWS))
+        heights = [
+            best_height(ceil(rows, across), ceil(some, vector_lanes(itemsize)), highest)
+            for _, some in own
+        ]
         for group in range(groups):
-            for block in range(blocks):
-                m = [cut(rows, part, blocks, height) for part in (block, block + 1)]
-                for piece in range(pieces):
-                    d = [cut(depth, part, pieces, dense.DEPTH) for part in (piece, piece + 1)]
-                    for lane, some in own:
-                        lines.append((
-                            row_at, row_count, step_at, step_count, group, lane_at + lane, some,
-                            piece * size, *m, *d,
-                        ))  # fmt: skip
+            for block, piece in product(range(blocks), range(pieces)):
+                d = [cut(depth, part, pieces, dense.DEPTH) for part in (piece, piece + 1)]
+                for (lane, some), height in zip(own, heights, strict=True):
+                    step = height * across
+                    m = [cut(rows, part, blocks, step) for part in (block, block + 1)]
+                    lines.append((
+                        row_at, row_count, step_at, step_count, group, lane_at + lane, some,
+                        piece * size, *m, *d, height, *held(d[1] - d[0], step_count, step, across),
+                    ))  # fmt: skip
         lane_at += lane_count
     return np.array(lines, np.int64).reshape(-1, dense.UNIT)
 
 
+def held(depth: int, step_count: int, step: int, across: int) -> tuple[int, int]:
+    """Rows of which a unit holds the sums at a time, and numbers that it sums from one panel."""
+    most = dense.DEPTH if across == 1 else dense.SHORT_DEPTH
+    # Whole blocks of depth, for within one the panel's lines are in another order.
+    chunk = most // step_count * step_count if 0 < step_count <= most else most
+    # Rows are computed by tiles and moved by squares of a vector's lanes: whole ones of both.
+    both = lcm(step, vector_lanes(4)) if across == 1 else step
+    block = dense.BLOCK if depth <= chunk else dense.TALL_BLOCK
+    return both * max(1, block // both), chunk
+
+
 def lane_tiles(count: int, itemsize: int) -> list[tuple[int, int]]:
-    """Where tiles begin in so many lanes, and how many each has; the last takes an odd vector."""
+    """Where tiles begin in so many lanes, and how many each has: as equal numbers of vectors."""
     lanes = vector_lanes(itemsize)
-    starts = range(0, max(1, ceil(count, lanes) // VECTORS) * VECTORS * lanes, VECTORS * lanes)
+    vectors = max(1, ceil(count, lanes))
+    tiles = ceil(vectors, MOST_VECTORS)
+    starts = [lanes * (vectors * tile // tiles) for tile in range(tiles)]
     return list(zip(starts, np.diff([*starts, count]).tolist(), strict=True))
 
 
@@ -96,7 +119,7 @@ def thin_table(
         blocks = max(1, min(wanted, row_count // 256)) if shared else 1
         # Of few positions a block would end amid a tile; then lanes are cut.
         parts = min(ceil(wanted, blocks), tiles) if shared else 1
-        edges = [min(count, TALLEST * cut(tiles, part, parts, 1)) for part in range(parts + 1)]
+        edges = [count * cut(tiles, part, parts, 1) // max(1, tiles) for part in range(parts + 1)]
         for block in range(blocks):
             begin, end = (row_at + cut(row_count, part, blocks, 64) for part in (block, block + 1))
             blocked += [

@@ -69,18 +69,14 @@ def broadcast(builder: ir.IRBuilder, number: ir.Value, vector: ir.VectorType) ->
     return builder.shuffle_vector(first, undefined, lanes)
 
 
-def prefetch(builder: ir.IRBuilder, address: ir.Value, near: bool) -> None:
-    """Ask for the line of memory at an address, which need not be valid.
-
-    ``near`` is to the nearest cache, for what is read at once.
-    """
+def prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
+    """Ask for the line of memory at an address, which need not be valid, in the nearest cache."""
     byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
     function = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]), "llvm.prefetch.p0"
     )
-    # To be read, into the first or second cache, as data.
-    level = flag(3 if near else 2)
-    builder.call(function, [builder.bitcast(address, byte), flag(0), level, flag(1)])
+    # To be read, near, as data.
+    builder.call(function, [builder.bitcast(address, byte), flag(0), flag(3), flag(1)])
 
 
 def in_this_order(builder: ir.IRBuilder, values: list[ir.Value]) -> list[ir.Value]:

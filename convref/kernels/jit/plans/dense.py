@@ -6,7 +6,6 @@ few numbers that positions see are what is packed.
 """
 
 from itertools import accumulate
-from math import lcm
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +28,9 @@ from convref.kernels.jit.plans.plan import (
 from convref.kernels.jit.units import (
     ROWS_PER_UNIT,
     alike,
-    best_height,
     ceil,
     end_to_end,
     joined,
-    lane_tiles,
     lanes_of_phases,
     longest_run,
     most_taps,
@@ -44,7 +41,7 @@ from convref.phases import Margins, Phase, Seen, Stored, stored
 
 DENSE = Kernel(dense.contract)
 
-PIECE, PIECES = 2 * dense.DEPTH, 16
+PIECE, PIECES = 1 << 12, 16
 """Least depth of a piece of a sum that is cut for the threads' sake, and most pieces."""
 PARTIAL = 1 << 20
 """Numbers that partial sums may take."""
@@ -55,8 +52,6 @@ one tap before the next one."""
 WAYS, PAGE = 8, 4096
 """Most rows of a tile that are a multiple of so many bytes apart, as those of weights often are: a
 nearest cache of 8 ways holds only so many lines of such addresses."""
-LINE = 64
-"""Bytes of a line of a cache: rows of a tile that span more than two have their turns."""
 
 WIDE, MOST_TAPS = 128, 40
 """With channels side by side, a weight gradient has those that a tap sees as the rows of a tile, if
@@ -134,17 +129,14 @@ def contract(
     rows, lanes = (filters, canvas) if few else (canvas, filters)
     apart = int(np.gcd.reduce(np.diff(canvas.each), initial=0)) * itemsize
     highest = WAYS if few or (apart and apart % PAGE == 0) else MOST_ROWS
-    height = best_height(max(rows.counts, default=1), highest)
     units = table(
         [(*own, *span[2:]) for own, span in zip(rows.spans, spans, strict=True)], rows.outer,
-        a.channels // block, a.groups, lanes.counts, itemsize, height, threads,
+        a.channels // block, a.groups, lanes.counts, itemsize, threads, highest,
         last=out.last and not few,
     )  # fmt: skip
     depths = [(at, count) for _, _, at, count in spans]
-    in_sums, in_turn = few or bool(margins), not few and height * apart > 2 * LINE
-    plan = _plan(
-        first, rows, lanes, depths, units, height, out.strides[1], itemsize, flag, in_sums, in_turn
-    )  # fmt: skip
+    in_sums = few or bool(margins)
+    plan = _plan(first, rows, lanes, depths, units, out.strides[1], itemsize, flag, in_sums)
     return plan._replace(swapped=few, margins=margins)
 
 
@@ -211,16 +203,15 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
         )  # fmt: skip
     (count,), size = rows.counts, y.groups * K * C * T
     across = T if x.last and not few and C * itemsize >= WIDE and sees_anew(seen) else 1
-    height = best_height(count // across, MOST_ROWS)
-    tiles = y.groups * len(lane_tiles(lanes.counts[0], itemsize))
+    tiles = y.groups * ceil(lanes.counts[0], VECTORS * vector)
     # How a sum is cut must not depend on the number of threads, for its bits would.
     pieces = PIECES // (tiles * ceil(count, 2 * ROWS_PER_UNIT))
     pieces = max(1, min(pieces, x.samples * P // PIECE, PARTIAL // size))
     units = table(
-        [(*rows.spans[0], 0, P)], rows.outer, x.samples, x.groups, lanes.counts, itemsize,
-        height * across, threads, pieces, size,
+        [(*rows.spans[0], 0, P)], rows.outer, x.samples, x.groups, lanes.counts, itemsize, threads,
+        across=across, pieces=pieces, size=size,
     )  # fmt: skip
-    plan = _plan(first, rows, lanes, [(0, P)], units, height, w[0], itemsize, across=across)
+    plan = _plan(first, rows, lanes, [(0, P)], units, w[0], itemsize, across=across)
     return plan._replace(pieces=pieces, swapped=few)
 
 
@@ -239,28 +230,22 @@ def _plan(
     lanes: Side,
     depths: list[tuple[int, int]],
     units: Offsets,
-    height: int,
     out_group: int,
     itemsize: int,
     flag: bool = False,
     in_sums: bool = False,
-    in_turn: bool = False,
     across: int = 1,
 ) -> Plan:
     """A plan for units that `table` made of these rows and lanes.
 
     A tile takes rows that are ``across`` apart, so units and blocks end where all of these do.
-    With ``in_turn`` each row is on a line of memory of its own, for several depths.
     """
     row_counts, sums = units[:, 9] - units[:, 8], units[:, 11] - units[:, 10]
     deepest = int(sums.max(initial=0))
     # What a number that is not finite leaves is found in the sums, where it need not be in the
     # panel, or where they are fewer.
     in_sums |= int(row_counts.max(initial=0)) < int(sums.min(initial=deepest))
-    # Rows are computed by tiles and moved by squares of a vector's lanes: whole ones of both.
-    both = lcm(height, vector_lanes(4)) if across == 1 else height * across
-    most = min(deepest, dense.DEPTH if across == 1 else dense.SHORT_DEPTH)
-    block = both * max(1, (dense.BLOCK if deepest <= most else dense.TALL_BLOCK) // both)
+    block, most = units[:, 13].max(initial=0), min(deepest, int(units[:, 14].max(initial=0)))
     of_lanes = lanes.listed(lanes.each, lanes.outer_steps[0])
     in_out = lanes.listed(lanes.places, lanes.outer_steps[1])
     vector = vector_lanes(itemsize)
@@ -268,10 +253,10 @@ def _plan(
     lists = rows.each, rows.depths, b_depths, rows.places, units
     ends = end_to_end(of_lanes), end_to_end(in_out)
     words = listed(
-        *lists, height, UNASKED, in_sums, rows.group, rows.outer_steps[0], rows.depth_step,
+        *lists, UNASKED, in_sums, rows.group, rows.outer_steps[0], rows.depth_step,
         lanes.group, lanes.depth_step, ends[0], longest_run(of_lanes, vector), out_group,
         rows.outer_steps[1], ends[1], longest_run(in_out, vector), most, block, lanes.size,
-        b_lines, across, dense.TURNS if in_turn else 1,
+        b_lines, across,
     )  # fmt: skip
     kept = *lists, *ends, b_lines
-    return Plan(first, DENSE, words, len(units), kept, flag=6 * flag)
+    return Plan(first, DENSE, words, len(units), kept, flag=5 * flag)
