@@ -160,6 +160,20 @@ def unpack(panel, lines, target, offsets, lanes_at, run, count, lanes):
     Every ``run`` lanes lie side by side in the target, as in `pack`. Neighbouring rows may then
     follow each other there, and squares of whole runs are transposed.
     """
+    LANES, step = lanes_of(panel), lanes_of(panel)
+    if run == LANES:
+        step = max(1, lanes)
+    # Vector by vector: so many places in the target are written to at a time, not many more.
+    for lane in range(0, lanes, step):
+        unpack_some(
+            panel, lane, lines, target, offsets, shifted(lanes_at, lane), run, count,
+            min(step, lanes - lane),
+        )  # fmt: skip
+
+
+@compiled(fastmath=False)
+def unpack_some(panel, panel_at, lines, target, offsets, lanes_at, run, count, lanes):
+    """`unpack` of lanes that begin at ``panel_at`` in the panel."""
     LANES, pitch = lanes_of(panel), load(lines, 1) - load(lines, 0)
     whole, i = lanes // LANES * LANES, 0
     height = LANES // run
@@ -177,16 +191,16 @@ def unpack(panel, lines, target, offsets, lanes_at, run, count, lanes):
             rows = height
             for lane in range(0, whole, LANES):
                 to = shifted(lanes_at, lane)
-                transpose(panel, lane, shifted(lines, i), target, first, to, height, run)
+                transpose(panel, panel_at + lane, shifted(lines, i), target, first, to, height, run)
         else:
             # Lane by lane, for neighbouring rows are near each other there.
             for lane in range(0, whole if run > 1 else 0, run):
-                at, to = load(lines, i) + lane, load(lanes_at, lane)
+                at, to = panel_at + load(lines, i) + lane, load(lanes_at, lane)
                 for j in range(rows):
                     copy_run(panel, at + j * pitch, target, load(offsets, i + j) + to, run)
             single = whole if run > 1 else 0
         for lane in range(single, lanes):
-            at, to = load(lines, i) + lane, load(lanes_at, lane)
+            at, to = panel_at + load(lines, i) + lane, load(lanes_at, lane)
             for j in range(rows):
                 store(target, load(offsets, i + j) + to, load(panel, at + j * pitch))
         i += rows

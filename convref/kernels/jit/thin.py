@@ -20,6 +20,8 @@ from convref.kernels.jit.micro import FULL, TALLEST, wide_tile
 from convref.kernels.jit.move import copy, copy_padded, place
 from convref.kernels.jit.vectors import lanes_of
 
+SEEN, TILES = 1 << 14, 16
+"""Numbers that some tiles in a row may see, of each of them all; and most tiles in a row."""
 UNIT = 10
 """Integers that say what a unit of `contract` is."""
 
@@ -46,9 +48,10 @@ def contract(words, x, w, out, start, stop):
     scratch = zeros_like(out, channels * cells + width)
     sums_ = zeros_like(out, TALLEST * width + width)
     copied = empty_like(out, depths * width if cells == 0 else 0)
-    offsets = np.empty(3 * depths + most_lanes, np.int64)
+    offsets = np.empty(3 * depths + most_lanes + TILES + 1, np.int64)
     sums, a_steps = data(sums_), data(offsets)
     copied_steps = shifted(a_steps, 2 * depths + most_lanes)
+    begins = shifted(copied_steps, depths)
     w_steps = shifted(a_steps, depths)
     w_rows = shifted(w_steps, depths)
     a = x
@@ -83,7 +86,7 @@ def contract(words, x, w, out, start, stop):
         strip(
             a, at, limit, reach, rows, ends, p, p_end, a_steps, w, w_rows, w_steps, depth, out,
             sample * out_n + group * out_group, places, shifted(out_lanes, lane_at), together,
-            lanes, sums, data(copied), copied_steps,
+            lanes, sums, data(copied), copied_steps, begins,
         )  # fmt: skip
     keep(scratch, sums_, copied, offsets)
 
@@ -91,49 +94,75 @@ def contract(words, x, w, out, start, stop):
 @compiled(fastmath=False)
 def strip(
     a, at, limit, reach, rows, ends, p, p_end, a_steps, w, w_rows, w_steps, depth,
-    out, out_at, places, out_lanes, together, lanes, sums, copied, copied_steps,
+    out, out_at, places, out_lanes, together, lanes, sums, copied, copied_steps, begins,
 ):  # fmt: skip
-    """The sums of positions p to p_end, tile by tile; ``reach`` is the longest step."""
+    """The sums of positions p to p_end; ``reach`` is the longest step.
+
+    A few channels at a time have their turn in several tiles, if the nearest cache holds what these
+    see, so that memory is written along the rows of a few channels, not to all of them at once.
+    """
     LANES, pitch = lanes_of(out), load(out_lanes, min(1, lanes - 1)) - load(out_lanes, 0)
-    beside, tiles = together and even(out_lanes, lanes), -(-lanes // TALLEST)
+    beside, heights = together and even(out_lanes, lanes), -(-lanes // TALLEST)
+    most = max(1, min(TILES, SEEN // (max(1, depth) * FULL * LANES)))
     while p < p_end:
-        origin = load(rows, p)
-        vectors = FULL if lanes <= 2 else FULL // 2
-        if load(rows, p_end - 1) - origin < vectors // 2 * LANES:
-            vectors //= 2
-        width = vectors * LANES
-        source, source_at, source_steps = a, at + origin, a_steps
-        if source_at + reach + width > limit:
-            # It would read over the end of the array: it gets a copy of what is there.
-            for d in range(depth):
-                first = source_at + load(a_steps, d)
-                copy(a, first, copied, d * width, min(width, limit - first))
-                store(copied_steps, d, d * width)
-            source, source_at, source_steps = copied, 0, copied_steps
-        following = p
-        # A tile whose positions lie side by side in the result too is summed there.
-        straight = beside and p + width <= min(load(ends, p), p_end)
-        for number in range(tiles):
-            lane = lanes * number // tiles
-            height = lanes * (number + 1) // tiles - lane
-            tile, tile_at, step = sums, 0, width
-            if straight:
-                tile, tile_at, step = out, out_at + load(out_lanes, lane) + load(places, p), pitch
-            wide_tile(
-                height, vectors, w, w_rows, lane, w_steps, source, source_at, source_steps, depth,
-                tile, tile_at, step, True, width + min(number, vectors - 1) * LANES,
-            )  # fmt: skip
-            following = p + width if straight else p
-            while not straight and following < p_end and load(rows, following) < origin + width:
-                first = load(rows, following) - origin
-                count = min(min(load(ends, following), p_end) - following, width - first)
-                for r in range(height):
-                    to = out_at + load(out_lanes, lane + r)
-                    emit(
-                        sums, r * width + first, out, to, places, following, count, p_end, together
-                    )
-                following += count
-        p = following
+        count, source, source_at, source_steps = 0, a, at, a_steps
+        while count < most and p < p_end:
+            origin, width = load(rows, p), vectors_at(rows, p, p_end, lanes, LANES) * LANES
+            over = at + origin + reach + width > limit
+            if over and count:
+                break
+            store(begins, count, p)
+            p = after(rows, ends, p, p_end, origin + width)
+            count += 1
+            if over:
+                # It would read over the end of the array: it gets a copy of what is there.
+                for d in range(depth):
+                    first = at + origin + load(a_steps, d)
+                    copy(a, first, copied, d * width, min(width, limit - first))
+                    store(copied_steps, d, d * width)
+                source, source_at, source_steps = copied, -origin, copied_steps
+                break
+        store(begins, count, p)
+        for number in range(heights):
+            lane = lanes * number // heights
+            height = lanes * (number + 1) // heights - lane
+            for tile in range(count):
+                q, end = load(begins, tile), load(begins, tile + 1)
+                vectors = vectors_at(rows, q, p_end, lanes, LANES)
+                origin, width = load(rows, q), vectors * LANES
+                # A tile whose positions lie side by side in the result too is summed there.
+                straight = beside and q + width <= min(load(ends, q), p_end)
+                target, target_at, step = sums, 0, width
+                if straight:
+                    target, step = out, pitch
+                    target_at = out_at + load(out_lanes, lane) + load(places, q)
+                wide_tile(
+                    height, vectors, w, w_rows, lane, w_steps, source, source_at + origin,
+                    source_steps, depth, target, target_at, step, True,
+                    width + min(number, vectors - 1) * LANES,
+                )  # fmt: skip
+                while not straight and q < end:
+                    first = load(rows, q) - origin
+                    some = min(min(load(ends, q), p_end) - q, width - first)
+                    for r in range(height):
+                        to = out_at + load(out_lanes, lane + r)
+                        emit(sums, r * width + first, out, to, places, q, some, p_end, together)
+                    q += some
+
+
+@compiled(fastmath=False)
+def vectors_at(rows, p, p_end, lanes, LANES):
+    """Vectors of the tile that begins at a position: half as many where half of them would do."""
+    vectors = FULL if lanes <= 2 else FULL // 2
+    return vectors // 2 if load(rows, p_end - 1) - load(rows, p) < vectors // 2 * LANES else vectors
+
+
+@compiled(fastmath=False)
+def after(rows, ends, p, p_end, cell):
+    """The first position from p on that is not seen before this cell."""
+    while p < p_end and load(rows, p) < cell:
+        p += min(min(load(ends, p), p_end) - p, cell - load(rows, p))
+    return p
 
 
 @compiled(fastmath=False, inline="always")
