@@ -133,24 +133,37 @@ def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
         return
     for lane in range(whole):
         furthest = max(furthest, load(lanes_at, lane))
+    lengths_ = np.empty(count, np.int64)
+    lengths = data(lengths_)
+    find_lengths(offsets, count, 1, lengths)
     # Vector by vector: memory is read ahead along so many lanes, not along many more.
     for lane in range(0, lanes, LANES):
         some, i = shifted(lanes_at, lane), 0
         while i < count:
-            first, run = load(offsets, i), 1
-            while run < LANES and i + run < count and load(offsets, i + run) - first == run:
-                run += 1
-            # A square reads whole vectors and keeps the run: not worth it for one, two.
-            if lane < whole and run > 2 and first + furthest + LANES <= limit:
-                transpose(source, first, some, panel, lane, shifted(lines, i), run, 1)
+            first, rows = load(offsets, i), min(LANES, load(lengths, i))
+            # A square reads whole vectors and keeps the rows: not worth it for one or two.
+            if lane < whole and rows > 2 and first + furthest + LANES <= limit:
+                transpose(source, first, some, panel, lane, shifted(lines, i), rows, 1)
             else:
-                run = min(LANES, count - i)
+                rows = min(LANES, count - i)
                 for single in range(min(LANES, lanes - lane)):
                     at = load(some, single)
-                    for j in range(i, i + run):
+                    for j in range(i, i + rows):
                         value = load(source, load(offsets, j) + at)
                         store(panel, load(lines, j) + lane + single, value)
-            i += run
+            i += rows
+    keep(lengths_)
+
+
+@compiled(fastmath=False)
+def find_lengths(offsets, count, step, lengths):
+    """Of how many offsets each is the first that go by such steps."""
+    length, following = 0, 0
+    for i in range(count - 1, -1, -1):
+        offset = load(offsets, i)
+        length = length + 1 if length > 0 and following - offset == step else 1
+        following = offset
+        store(lengths, i, length)
 
 
 @compiled(fastmath=False)
@@ -163,37 +176,36 @@ def unpack(panel, lines, target, offsets, lanes_at, run, count, lanes):
     LANES, step = lanes_of(panel), lanes_of(panel)
     if run == LANES:
         step = max(1, lanes)
+    lengths_ = np.empty(count, np.int64)
+    lengths = data(lengths_)
+    find_lengths(offsets, count, run, lengths)
     # Vector by vector: so many places in the target are written to at a time, not many more.
     for lane in range(0, lanes, step):
         unpack_some(
-            panel, lane, lines, target, offsets, shifted(lanes_at, lane), run, count,
+            panel, lane, lines, target, offsets, lengths, shifted(lanes_at, lane), run, count,
             min(step, lanes - lane),
         )  # fmt: skip
+    keep(lengths_)
 
 
 @compiled(fastmath=False)
-def unpack_some(panel, panel_at, lines, target, offsets, lanes_at, run, count, lanes):
+def unpack_some(panel, panel_at, lines, target, offsets, lengths, lanes_at, run, count, lanes):
     """`unpack` of lanes that begin at ``panel_at`` in the panel."""
     LANES, pitch = lanes_of(panel), load(lines, 1) - load(lines, 0)
     whole, i = lanes // LANES * LANES, 0
     height = LANES // run
     while i < count:
-        first, rows = load(offsets, i), 1
-        beside = height > 1 and i + 1 < count and load(offsets, i + 1) - first == run
-        while (
-            rows < LANES
-            and i + rows < count
-            and (load(offsets, i + rows) - load(offsets, i + rows - 1) == run) == beside
-        ):
-            rows += 1
-        single = whole
-        if beside and rows >= height:
+        first, rows = load(offsets, i), min(LANES, load(lengths, i))
+        if height > 1 and rows >= height:
             rows = height
             for lane in range(0, whole, LANES):
                 to = shifted(lanes_at, lane)
-                transpose(panel, panel_at + lane, shifted(lines, i), target, first, to, height, run)
+                transpose(panel, panel_at + lane, shifted(lines, i), target, first, to, rows, run)
+            single = whole
         else:
             # Lane by lane, for neighbouring rows are near each other there.
+            while rows < LANES and i + rows < count and load(lengths, i + rows) < height:
+                rows += 1
             for lane in range(0, whole if run > 1 else 0, run):
                 at, to = panel_at + load(lines, i) + lane, load(lanes_at, lane)
                 for j in range(rows):
