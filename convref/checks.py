@@ -11,6 +11,7 @@ from convref.integers import divisors
 from convref.spec import ConvSpec
 
 Array = NDArray[Any]
+Shape = tuple[int, ...]
 
 
 def rank_of(name: str, shape: tuple[int, ...]) -> int:
@@ -23,52 +24,52 @@ def rank_of(name: str, shape: tuple[int, ...]) -> int:
     return len(shape) - 2
 
 
-def divide(name: str, array: Array, which: str, channels: int, spec: ConvSpec) -> None:
+def divide(name: str, shape: Shape, which: str, channels: int, spec: ConvSpec) -> None:
     """Check that the groups divide the channels of an array."""
     if channels % spec.groups or not channels:
         mend = f"use {counted(divisors(channels))}" if channels else "give it at least one channel"
         raise ShapeError(
             f"`groups` (={spec.groups}) must divide the {channels} {which} channels of `{name}` "
-            f"(shape {array.shape})",
+            f"(shape {shape})",
             mend,
         )
 
 
-def check_groups(w: Array, spec: ConvSpec, which: str = "output") -> None:
-    """Check that the filters of ``w (K, C/G, *kernel)`` split into groups.
+def check_groups(w: Shape, spec: ConvSpec, which: str = "output") -> None:
+    """Check that the filters of weights of the shape ``(K, C/G, *kernel)`` split into groups.
 
     They are the output channels of a convolution, and the input channels of a transposed one.
     """
-    divide("w", w, which, len(w), spec)
-    if not w.shape[1]:
-        raise ShapeError(f"`w` (shape {w.shape}) has no input channels", "give it at least one")
+    divide("w", w, which, w[0], spec)
+    if not w[1]:
+        raise ShapeError(f"`w` (shape {w}) has no input channels", "give it at least one")
 
 
-def check_channels(channels: int, x: Array, w: Array, spec: ConvSpec) -> None:
-    """Check that x, w and the groups agree on the channels."""
+def check_channels(channels: int, x: Shape, w: Shape, spec: ConvSpec) -> None:
+    """Check that the shapes of x and w and the groups agree on the channels."""
     divide("x", x, "input", channels, spec)
     check_groups(w, spec)
-    if channels != w.shape[1] * spec.groups:
-        wanted = (len(w), channels // spec.groups, *w.shape[2:])
+    if channels != w[1] * spec.groups:
+        wanted = (w[0], channels // spec.groups, *w[2:])
         mend = f"use weights of shape {wanted}"
-        if channels % w.shape[1] == 0 and len(w) % (channels // w.shape[1]) == 0:
-            mend += f", or `groups`={channels // w.shape[1]}"
-        if spec.layout == "channels_first" and x.shape[-1] == w.shape[1] * spec.groups:
+        if channels % w[1] == 0 and w[0] % (channels // w[1]) == 0:
+            mend += f", or `groups`={channels // w[1]}"
+        if spec.layout == "channels_first" and x[-1] == w[1] * spec.groups:
             mend += ", or layout='channels_last' if the channels are the last axis"
         raise ShapeError(
-            f"`w` (shape {w.shape}) takes {w.shape[1] * spec.groups} input channels in "
-            f"`groups` (={spec.groups}), and `x` (shape {x.shape}) has {channels}",
+            f"`w` (shape {w}) takes {w[1] * spec.groups} input channels in "
+            f"`groups` (={spec.groups}), and `x` (shape {x}) has {channels}",
             mend,
         )
 
 
 def check_output(
-    name: str, dy: Array, found: tuple[int, ...], filters: int, geometry: Geometry
+    name: str, dy: Shape, found: tuple[int, ...], filters: int, geometry: Geometry
 ) -> None:
     """Check that the channels and sizes ``found`` in ``dy`` are those of the output."""
     if found != (filters, *geometry.output_size):
         raise ShapeError(
-            f"`{name}` (shape {dy.shape}) must have {filters} channels and the spatial sizes "
+            f"`{name}` (shape {dy}) must have {filters} channels and the spatial sizes "
             f"{geometry.output_size}, which an input of {geometry.input_size} gives",
             "check the sizes, `stride`, `padding` and `dilation`",
         )
@@ -109,12 +110,11 @@ def check_out(
         raise WordError("`out` overlaps an input, which would change while it is read", mend)
 
 
-def check_transposed_channels(channels: int, x: Array, w: Array) -> None:
+def check_transposed_channels(channels: int, x: Shape, w: Shape) -> None:
     """Check that the channels of x are the first axis of transposed weights."""
-    if channels != len(w):
+    if channels != w[0]:
         raise ShapeError(
-            f"`w` (shape {w.shape}) takes {len(w)} input channels, and `x` (shape {x.shape}) has "
-            f"{channels}",
+            f"`w` (shape {w}) takes {w[0]} input channels, and `x` (shape {x}) has {channels}",
             "transposed weights have the shape (C_in, C_out/groups, *kernel)",
         )
 

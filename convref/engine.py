@@ -6,6 +6,7 @@ groups. The result is rounded once, to the promoted dtype, when it is written ou
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -43,25 +44,49 @@ class Options(NamedTuple):
     """The format that `exact` rounds to, by its name, where that is narrower than the result's."""
 
 
+class Call(NamedTuple):
+    """What the shapes of the operands say: the same for every call with them."""
+
+    geometry: Geometry
+    result: Shape
+    canvases: Shape
+    """Of the whole input, as back ends may pad it."""
+    x: Shape
+    """The shapes as `fold` needs them, of x,"""
+    w: Shape
+    """of w,"""
+    y: Shape
+    """and of y."""
+
+
 def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Options) -> Array:
     """``y`` of ``x (..., C, *input)`` and ``w (K, C/G, *kernel)``, in the layout of the spec."""
     dtype = promoted(x=x, w=w)
     total = accumulator(dtype, options.accumulate)
-    lead, channels, size = sizes("x", x.shape, spec)
-    check_channels(channels, x, w, spec)
+    call = forward_call(x.shape, w.shape, spec)
     check_bias(bias, len(w), total)
-    geometry = bind(spec, size, w.shape[2:])
-    result = allocate(lead, len(w), geometry.output_size, dtype, spec, options.out, x, w, bias)
-    check_canvas(lead, channels, geometry, total)
+    result = fresh(call.result, dtype, options.out, x, w, bias)
+    check_canvas(call.canvases, total)
     target = workspace(result, total)
-    y = fold(target, spec)
+    y = seen_as(call.y, target, spec)
     with using_threads(options.threads), np.errstate(all="ignore"):
-        x, w = fold(contiguous(x, total), spec), fold_w(w, spec, total)
+        x, w = seen_as(call.x, contiguous(x, total), spec), contiguous(w, total).reshape(call.w)
         run = kernels(options.backend, total, dtype, x=x, w=w)
         run, bias = rounding(run, options.form, dtype, bias)
-        run.forward(x, w, y, geometry)
+        run.forward(x, w, y, call.geometry)
         add_bias(y, bias)
         return restore(target, result)
+
+
+@lru_cache(maxsize=256)
+def forward_call(x: Shape, w: Shape, spec: ConvSpec) -> Call:
+    """Check and resolve the shapes of x and w."""
+    lead, channels, size = sizes("x", x, spec)
+    check_channels(channels, x, w, spec)
+    geometry = bind(spec, size, w[2:])
+    y = shape_of(lead, w[0], geometry.output_size, spec)
+    canvases = (*lead, channels, *geometry.canvas_size)
+    return Call(geometry, y, canvases, folded(x, spec), folded_w(w, spec), folded(y, spec))
 
 
 def input_grad(
@@ -79,54 +104,69 @@ def input_grad(
     """
     dtype = promoted(**{name: dy}, w=w)
     total = accumulator(dtype, options.accumulate)
-    lead, filters, size = sizes(name, dy.shape, spec)
-    check_groups(w, spec, "input" if name == "x" else "output")
-    geometry = bind(spec, tuple(input_size), w.shape[2:])
-    check_output(name, dy, (filters, *size), len(w), geometry)
-    channels = w.shape[1] * spec.groups
-    check_bias(bias, channels, total)
-    result = allocate(lead, channels, geometry.input_size, dtype, spec, options.out, dy, w, bias)
-    check_canvas(lead, channels, geometry, total)
+    call = input_grad_call(name, dy.shape, w.shape, tuple(input_size), spec)
+    check_bias(bias, w.shape[1] * spec.groups, total)
+    result = fresh(call.result, dtype, options.out, dy, w, bias)
+    check_canvas(call.canvases, total)
     target = workspace(result, total)
-    x = fold(target, spec)
+    x = seen_as(call.x, target, spec)
     with using_threads(options.threads), np.errstate(all="ignore"):
-        y, w = fold(contiguous(dy, total), spec), fold_w(w, spec, total)
+        y, w = seen_as(call.y, contiguous(dy, total), spec), contiguous(w, total).reshape(call.w)
         operands = {name: y, "w": w}
         run = kernels(options.backend, total, dtype, **operands)
         run, bias = rounding(run, options.form, dtype, bias)
-        run.input_grad(x, w, y, geometry)
+        run.input_grad(x, w, y, call.geometry)
         add_bias(x, bias)
         return restore(target, result)
 
 
-def weight_grad(
-    x: Array, dy: Array, kernel_size: tuple[int, ...], spec: ConvSpec, options: Options
-) -> Array:
+@lru_cache(maxsize=256)
+def input_grad_call(name: str, dy: Shape, w: Shape, input_size: Shape, spec: ConvSpec) -> Call:
+    """Check and resolve the shapes of dy, by its name, and of w and the input."""
+    lead, filters, size = sizes(name, dy, spec)
+    check_groups(w, spec, "input" if name == "x" else "output")
+    geometry = bind(spec, input_size, w[2:])
+    check_output(name, dy, (filters, *size), w[0], geometry)
+    channels = w[1] * spec.groups
+    x = shape_of(lead, channels, geometry.input_size, spec)
+    canvases = (*lead, channels, *geometry.canvas_size)
+    return Call(geometry, x, canvases, folded(x, spec), folded_w(w, spec), folded(dy, spec))
+
+
+def weight_grad(x: Array, dy: Array, kernel_size: Shape, spec: ConvSpec, options: Options) -> Array:
     """``dw (K, C/G, *kernel)`` of ``x (..., C, *input)`` and ``dy (..., K, *output)``."""
     dtype = promoted(x=x, dy=dy)
     total = accumulator(dtype, options.accumulate)
-    lead, geometry, shape = both_sides(x, dy, kernel_size, spec)
-    result = fresh(shape, dtype, options.out, x, dy)
-    check_canvas(lead, shape[1] * spec.groups, geometry, total)
+    call = weight_grad_call(x.shape, dy.shape, kernel_size, spec)
+    result = fresh(call.result, dtype, options.out, x, dy)
+    check_canvas(call.canvases, total)
     target = workspace(result, total)
     with using_threads(options.threads), np.errstate(all="ignore"):
-        x, y = fold(contiguous(x, total), spec), fold(contiguous(dy, total), spec)
-        w = fold_w(target, spec, total)
+        x = seen_as(call.x, contiguous(x, total), spec)
+        y = seen_as(call.y, contiguous(dy, total), spec)
         run = kernels(options.backend, total, dtype, x=x, dy=y)
         run, _ = rounding(run, options.form, dtype, None)
-        run.weight_grad(x, w, y, geometry)
+        run.weight_grad(x, target.reshape(call.w), y, call.geometry)
         return restore(target, result)
 
 
+@lru_cache(maxsize=256)
+def weight_grad_call(x: Shape, dy: Shape, kernel_size: Shape, spec: ConvSpec) -> Call:
+    """Check and resolve the shapes of x, dy and the kernel."""
+    lead, geometry, w = both_sides(x, dy, kernel_size, spec)
+    canvases = (*lead, w[1] * spec.groups, *geometry.canvas_size)
+    return Call(geometry, w, canvases, folded(x, spec), folded_w(w, spec), folded(dy, spec))
+
+
 def both_sides(
-    x: Array, dy: Array, kernel_size: Shape, spec: ConvSpec
+    x: Shape, dy: Shape, kernel_size: Shape, spec: ConvSpec
 ) -> tuple[Shape, Geometry, Shape]:
     """Batch axes, geometry and shape of dw, of x and dy; raise ShapeError where they don't fit."""
-    lead, channels, size = sizes("x", x.shape, spec)
-    grad_lead, filters, grad_size = sizes("dy", dy.shape, spec)
+    lead, channels, size = sizes("x", x, spec)
+    grad_lead, filters, grad_size = sizes("dy", dy, spec)
     if lead != grad_lead:
         raise ShapeError(
-            f"`x` (shape {x.shape}) and `dy` (shape {dy.shape}) differ in their batch axes",
+            f"`x` (shape {x}) and `dy` (shape {dy}) differ in their batch axes",
             "pass the `dy` of the output that this `x` gives",
         )
     divide("x", x, "input", channels, spec)
@@ -174,9 +214,8 @@ def shape_of(lead: Shape, channels: int, size: Shape, spec: ConvSpec) -> Shape:
     return (*lead, channels, *size)
 
 
-def check_canvas(lead: Shape, channels: int, geometry: Geometry, total: np.dtype[Any]) -> None:
+def check_canvas(shape: Shape, total: np.dtype[Any]) -> None:
     """Check that the machine can hold the input as the back ends pad it."""
-    shape = (*lead, channels, *geometry.canvas_size)
     check_fits(largest(shape) * total.itemsize, "the padded input", shape)
 
 
@@ -191,30 +230,32 @@ def contiguous(array: Array, total: np.dtype[Any]) -> Array:
 
 def fold(array: Array, spec: ConvSpec) -> Array:
     """A contiguous array in the layout of the spec, seen as ``(N, G, C/G, positions)``."""
-    lead, channels, size = sizes("x", array.shape, spec)
+    return seen_as(folded(array.shape, spec), array, spec)
+
+
+def folded(shape: Shape, spec: ConvSpec) -> Shape:
+    """The shape with one batch axis, groups, and one axis of positions, in the layout's order."""
+    lead, channels, size = sizes("x", shape, spec)
     N, G, positions = prod(lead), spec.groups, prod(size)
     if spec.layout == "channels_last":
-        return array.reshape(N, positions, G, channels // G).transpose(0, 2, 3, 1)
-    return array.reshape(N, G, channels // G, positions)
+        return N, positions, G, channels // G
+    return N, G, channels // G, positions
+
+
+def seen_as(shape: Shape, array: Array, spec: ConvSpec) -> Array:
+    """A contiguous array, seen as ``(N, G, C/G, positions)``, given what `folded` says."""
+    seen = array.reshape(shape)
+    return seen.transpose(0, 2, 3, 1) if spec.layout == "channels_last" else seen
 
 
 def fold_w(w: Array, spec: ConvSpec, total: np.dtype[Any]) -> Array:
     """``(K, C/G, *kernel)`` as ``(G, K/G, C/G, T)``; a view where dtype and order allow."""
-    shape = (spec.groups, len(w) // spec.groups, w.shape[1], prod(w.shape[2:]))
-    return contiguous(w, total).reshape(shape)
+    return contiguous(w, total).reshape(folded_w(w.shape, spec))
 
 
-def allocate(
-    lead: Shape,
-    channels: int,
-    size: Shape,
-    dtype: np.dtype[Any],
-    spec: ConvSpec,
-    out: Array | None,
-    *inputs: Array | None,
-) -> Array:
-    """The array of a result in the layout of the spec: ``out``, if it can serve, or a fresh one."""
-    return fresh(shape_of(lead, channels, size, spec), dtype, out, *inputs)
+def folded_w(w: Shape, spec: ConvSpec) -> Shape:
+    """The shape of weights as ``(G, K/G, C/G, T)``."""
+    return spec.groups, w[0] // spec.groups, w[1], prod(w[2:])
 
 
 def fresh(shape: Shape, dtype: np.dtype[Any], out: Array | None, *inputs: Array | None) -> Array:
@@ -268,10 +309,7 @@ def add_bias(y: Array, bias: Array | None) -> None:
 def reasons(x_shape: Shape, w_shape: Shape, spec: ConvSpec) -> dict[str, str]:
     """Which kernel of the `numba` back end each operator gets on float32 arrays, and why."""
     total = np.dtype(np.float32)
+    call = forward_call(x_shape, w_shape, spec)
     # Never touched, these arrays take no memory.
-    x, w = fresh(x_shape, total, None), fresh(w_shape, total, None)
-    lead, channels, size = sizes("x", x.shape, spec)
-    check_channels(channels, x, w, spec)
-    geometry = bind(spec, size, w_shape[2:])
-    y = allocate(lead, len(w), geometry.output_size, total, spec, None)
-    return explained(fold(x, spec), fold(y, spec), geometry)
+    x, y = fresh(x_shape, total, None), fresh(call.result, total, None)
+    return explained(fold(x, spec), fold(y, spec), call.geometry)

@@ -134,7 +134,7 @@ def conv_transpose(
         layout=layout,
     )
     _, channels, size = engine.sizes("x", x.shape, spec)
-    check_transposed_channels(channels, x, w)
+    check_transposed_channels(channels, x.shape, w.shape)
     chosen = grown_size(size, w.shape[2:], output_padding, output_size, spec, stride)
     return engine.input_grad(
         x,
@@ -266,7 +266,7 @@ def conv_vjp(
     spec = ConvSpec.of(rank_of("w", w.shape), **words)
     options = Options(accumulate, None, backend, threads)
     _, channels, size = engine.sizes("x", x.shape, spec)
-    check_channels(channels, x, w, spec)
+    check_channels(channels, x.shape, w.shape, spec)
     dw = engine.weight_grad(x, dy, w.shape[2:], spec, options)
     dx = engine.input_grad(dy, w, None, size, spec, options)
     return dx, dw, engine.bias_grad(dy, spec, options)

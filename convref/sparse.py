@@ -44,7 +44,7 @@ def conv_matrix(w: ArrayLike, input_size: Axes, **words: Unpack[Words]) -> "csr_
     if w.dtype.name in SUMMED_IN:
         raise DtypeError(f"`w` has dtype {w.dtype}, which scipy.sparse has not", "use float32")
     spec = ConvSpec.of(rank_of("w", w.shape), **words)
-    check_groups(w, spec)
+    check_groups(w.shape, spec)
     size = per_axis("input_size", input_size, spec.rank, minimum=0)
     geometry = bind(spec, size, w.shape[2:])
     K, C, P = len(w), w.shape[1] * spec.groups, prod(geometry.output_size)

@@ -36,9 +36,11 @@ def _are_plain(values: Iterable[object]) -> bool:
     """Whether words are all strings, integers, or tuples of plain words."""
     for value in values:
         kind = type(value)
-        if kind is str or kind is int:
-            continue
-        if kind is not tuple or not _are_plain(cast(Iterable[object], value)):
+        if kind is tuple:
+            for item in cast(Iterable[object], value):
+                if type(item) is not int and not _are_plain((item,)):
+                    return False
+        elif kind is not str and kind is not int:
             return False
     return True
 

@@ -115,7 +115,7 @@ def only(kernel: str) -> Iterator[list[str]]:
         chosen.append(choice[0])
         return choice
 
-    forget_plans()
+    jit._planned.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "choose", recorded)
         patch.setattr(plans, "SHALLOW", 0)
@@ -125,12 +125,7 @@ def only(kernel: str) -> Iterator[list[str]]:
         patch.setattr(plans, "FEW", 0 if kernel == "dense" else sys.maxsize)
         patch.setattr(plans, "SCRATCH", 0 if kernel == "thin" else sys.maxsize)
         yield chosen
-    forget_plans()
-
-
-def forget_plans() -> None:
-    for operator in FILLED:
-        getattr(plans, operator).cache_clear()
+    jit._planned.cache_clear()
 
 
 def fill(operator: str, kernel: str, arrays: list[Array], geometry: Geometry) -> None:

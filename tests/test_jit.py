@@ -179,7 +179,7 @@ def pieces(case: Case) -> int:
     """Into how many pieces the dense weight gradient cuts its sums."""
     x, w, y = operands(case)
     plan = plans.weight_grad(
-        case.geometry, jit.view(x), jit.view(y), jit.strides(w), x.itemsize, threads=2
+        case.geometry, jit.view(x), jit.view(y), jit.view(w).strides, x.itemsize, threads=2
     )
     return plan.pieces
 
@@ -412,7 +412,7 @@ def test_folding_keeps_the_bits(name: str, dtype: str, monkeypatch: pytest.Monke
         monkeypatch.setattr(plans.folded, "folds", fold)
         arrays = laid(inexact(case), (True, True))
         with only("dense"):
-            views = (jit.view(arrays[0]), jit.view(arrays[2]), jit.strides(arrays[1]))
+            views = (jit.view(arrays[0]), jit.view(arrays[2]), jit.view(arrays[1]).strides)
             plan = plans.input_grad(case.geometry, *views, arrays[0].itemsize, 1)
             jit.input_grad(*arrays, case.geometry)
         folded.append((bool(plan.margins), arrays[0]))

@@ -54,7 +54,7 @@ def is_swapped(case: Case, operator: str, last: Layouts = (False, False)) -> boo
     """Whether positions fill the lanes."""
     x, w, y = laid(operands(case), last)
     plan = getattr(plans, operator)
-    return plan(case.geometry, jit.view(x), jit.view(y), jit.strides(w), x.itemsize, 2).swapped
+    return plan(case.geometry, jit.view(x), jit.view(y), jit.view(w).strides, x.itemsize, 2).swapped
 
 
 @pytest.mark.parametrize("name", FEW)

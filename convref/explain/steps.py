@@ -132,10 +132,10 @@ def step(
 def output_channels(channels: int, x: Array, w: Array, spec: ConvSpec, transposed: bool) -> int:
     """How many there are, if x and w fit each other."""
     if not transposed:
-        check_channels(channels, x, w, spec)
+        check_channels(channels, x.shape, w.shape, spec)
         return len(w)
-    check_transposed_channels(channels, x, w)
-    check_groups(w, spec, "input")
+    check_transposed_channels(channels, x.shape, w.shape)
+    check_groups(w.shape, spec, "input")
     return int(w.shape[1]) * spec.groups
 
 

@@ -115,7 +115,7 @@ class ConvTranspose(Weighted):
         self.x = x
         w = self.weight.masked
         _, channels, size = engine.sizes("x", x.shape, self.spec)
-        check_transposed_channels(channels, x, w)
+        check_transposed_channels(channels, x.shape, w.shape)
         bias = None if self.bias is None else self.bias.value
         # y (N, K, *output) = x (N, C, *input) . w (C, K/G, *kernel), over C
         return engine.input_grad(x, w, bias, self.grown(size), self.spec, AS_SET, name="x")

@@ -93,7 +93,7 @@ def conv_transpose(
         layout=layout,
     )
     _, channels, size = engine.sizes("x", x.shape, spec)
-    check_transposed_channels(channels, x, weights)
+    check_transposed_channels(channels, x.shape, weights.shape)
     chosen = grown_size(size, weights.shape[2:], output_padding, output_size, spec, stride)
     options = Options(accumulate, None, backend, threads)
     return input_grad(x, weights, added, chosen, spec, options, chunks, name="x")

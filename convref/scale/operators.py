@@ -55,7 +55,7 @@ def forward(
     dtype = promoted(x=x, w=w)
     options, total = settled(options, dtype)
     lead, channels, size = engine.sizes("x", x.shape, spec)
-    check_channels(channels, x, w, spec)
+    check_channels(channels, x.shape, w.shape, spec)
     check_bias(bias, len(w), total)
     geometry = bind(spec, size, w.shape[2:])
     shape = engine.shape_of(lead, len(w), geometry.output_size, spec)
@@ -101,9 +101,9 @@ def input_grad(
     dtype = promoted(**{name: dy, "w": w})
     options, total = settled(options, dtype)
     lead, filters, size = engine.sizes(name, dy.shape, spec)
-    check_groups(w, spec, "input" if name == "x" else "output")
+    check_groups(w.shape, spec, "input" if name == "x" else "output")
     geometry = bind(spec, input_size, w.shape[2:])
-    check_output(name, dy, (filters, *size), len(w), geometry)
+    check_output(name, dy.shape, (filters, *size), len(w), geometry)
     channels = w.shape[1] * spec.groups
     check_bias(bias, channels, total)
     shape = engine.shape_of(lead, channels, input_size, spec)
@@ -160,7 +160,7 @@ def weight_grad(
     """``dw (K, C/G, *kernel)`` of ``x (..., C, *input)`` and ``dy (..., K, *output)``."""
     dtype = promoted(x=x, dy=dy)
     options, total = settled(options, dtype)
-    _, geometry, shape = engine.both_sides(x, dy, kernel_size, spec)
+    _, geometry, shape = engine.both_sides(x.shape, dy.shape, kernel_size, spec)
     filters, inside = shape[:2]
     lead_chunks, filter_chunks, size_chunks = sorted_out(dy.chunks, spec)
     whole = (filter_chunks, *((length,) for length in shape[1:]))

@@ -123,7 +123,7 @@ def transposed_words(
     Raises the errors of `ConvTranspose`.
     """
     rank = check_weights(x, w, kernel_shape)
-    check_transposed_channels(x.shape[1], x, w)
+    check_transposed_channels(x.shape[1], x.shape, w.shape)
     spec = attributes.spec(rank)
     made = transposed_size(replace(spec, padding="valid"), x.shape[2:], w.shape[2:])
     extra = ints("output_padding", output_padding, rank, default=0, minimum=0)

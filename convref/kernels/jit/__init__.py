@@ -39,8 +39,8 @@ MOST_ZEROS = 64
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Fill y."""
     if y.size:
-        plan = plans.forward(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
-        run(plan, x, across(plan, w), y, y.size * w[0, 0].size)
+        plan = planned(plans.forward, geometry, x, w, y)
+        run(plan, x, across(plan, w), y, y.size * w.shape[2] * w.shape[3])
 
 
 def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -48,8 +48,8 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     if not y.size:
         w[...] = 0
         return
-    plan = plans.weight_grad(geometry, view(x), view(y), strides(w), y.itemsize, num_threads())
-    macs = y.size * w[0, 0].size
+    plan = planned(plans.weight_grad, geometry, x, w, y)
+    macs = y.size * w.shape[2] * w.shape[3]
     if plan.kernel is PAIRS_WEIGHTS:
         by_taps = np.empty((w.shape[-1], len(w)), w.dtype)
         run(plan, x, y, by_taps, macs)
@@ -76,16 +76,15 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         x[...] = 0
     if not x.size or not y.size:
         return
-    macs = y.size * w[0, 0].size
+    macs = y.size * w.shape[2] * w.shape[3]
     anew = is_scattered(geometry)
     if not anew:
-        operands = view(x), view(y), strides(w), y.itemsize, num_threads()
-        plan = plans.input_grad(geometry, *operands)
+        plan = planned(plans.input_grad, geometry, x, w, y)
         read = in_zeros(w, geometry, plan.margins) if plan.margins else across(plan, w)
         suspicious = run(plan, y, read, x, macs)
         if suspicious and plan.margins:
             x[...] = 0  # no tap sees some, perhaps
-            suspicious = run(plans.unfolded(geometry, *operands), y, w, x, macs)
+            suspicious = run(planned(plans.unfolded, geometry, x, w, y), y, w, x, macs)
         suspicious |= plan.kernel is PAIRS
         anew = suspicious and not np.isfinite(w).all()
     if anew:
@@ -169,18 +168,27 @@ def in_zeros(w: Array, geometry: Geometry, margins: Margins) -> Array:
     return padded
 
 
+def planned(make: Callable[..., Plan], geometry: Geometry, x: Array, w: Array, y: Array) -> Plan:
+    """The plan that is made for these operands, or has been for others like them."""
+    memory = x.shape, x.strides, w.shape, w.strides, y.shape, y.strides
+    return _planned(make, geometry, memory, y.itemsize, num_threads())
+
+
+@lru_cache(maxsize=512)
+def _planned(
+    make: Callable[..., Plan], geometry: Geometry, memory: tuple[Ints, ...], size: int, threads: int
+) -> Plan:
+    x, w, y = (_view(memory[at], memory[at + 1], size) for at in (0, 2, 4))
+    return make(geometry, x, y, w.strides, size, threads)
+
+
 def view(a: Array) -> View:
     """Sizes and strides of an operand (N, G, C/G, I)."""
     return _view(a.shape, a.strides, a.itemsize)
 
 
-def strides(a: Array) -> Ints:
-    """Strides in numbers, as of an array with no axis of length 1."""
-    return _view(a.shape, a.strides, a.itemsize).strides
-
-
-@lru_cache(maxsize=1024)
 def _view(shape: Ints, byte_strides: Ints, itemsize: int) -> View:
+    """The strides in numbers, as of an array with no axis of length 1."""
     N, G, C, size = shape
     contiguous = G * C * size, C * size, size, 1
     steps = tuple(stride // itemsize for stride in byte_strides)

@@ -21,7 +21,7 @@ from convref.phases import Phase, Placement
 Span = tuple[int, int, int, int]
 """Where the rows of a phase begin, how many they are, and the same of its steps."""
 
-ROWS_PER_UNIT = 120
+ROWS_PER_UNIT = 240
 """Rows that must share a packed panel for its packing not to count."""
 FEWEST_ROWS = 48
 """Rows that are worth another packing for another thread."""
@@ -66,6 +66,9 @@ def table(
             blocks = max(blocks, min(threads, rows // FEWEST_ROWS))
         if last and threads > 1:
             blocks = max(blocks, min(CHUNKS_PER_THREAD * threads, rows // MANY_ROWS))
+        # All threads get as many units.
+        each, most = groups * pieces * len(own), max(blocks, rows // FEWEST_ROWS)
+        blocks = next((n for n in range(blocks, most + 1) if n * each % threads == 0), blocks)
         heights = [
             best_height(ceil(rows, across), ceil(some, vector_lanes(itemsize)), highest)
             for _, some in own

@@ -102,7 +102,6 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
     return choose(x, y, canvas.cells, g.taps, x.samples * x.groups, itemsize, phases)
 
 
-@lru_cache(maxsize=256)
 def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``y = w @ cols``: rows are positions, lanes filters, depth (c, t)."""
     kernel, _ = choice("forward", g, x, y, itemsize)
@@ -110,7 +109,6 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
     return contract(kernel, x, y, seen, strides, False, itemsize, threads)
 
 
-@lru_cache(maxsize=256)
 def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
     kernel, _ = choice("input_grad", g, x, y, itemsize)
@@ -120,7 +118,6 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
     return contract(kernel, y, x, seen, w, seen.placement is not None, itemsize, threads)
 
 
-@lru_cache(maxsize=32)
 def unfolded(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """The same as a folded plan, without products that no tap has: for what is not finite."""
     seen = transposed(g)
@@ -144,7 +141,6 @@ def contract(
     return thin.contract(a, out, seen, w, "scratch" in kernel, flag, itemsize, threads)
 
 
-@lru_cache(maxsize=256)
 def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``dw = dy @ cols.T``: rows are (c, t), lanes filters, depth (n, p); or dot products."""
     kernel, _ = choice("weight_grad", g, x, y, itemsize)

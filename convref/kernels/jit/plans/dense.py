@@ -205,7 +205,7 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     across = T if x.last and not few and C * itemsize >= WIDE and sees_anew(seen) else 1
     tiles = y.groups * ceil(lanes.counts[0], VECTORS * vector)
     # How a sum is cut must not depend on the number of threads, for its bits would.
-    pieces = PIECES // (tiles * ceil(count, 2 * ROWS_PER_UNIT))
+    pieces = PIECES // (tiles * ceil(count, ROWS_PER_UNIT))
     pieces = max(1, min(pieces, x.samples * P // PIECE, PARTIAL // size))
     units = table(
         [(*rows.spans[0], 0, P)], rows.outer, x.samples, x.groups, lanes.counts, itemsize, threads,
