@@ -64,10 +64,17 @@ def place_all(words, x, _, canvas, start, stop):
     cells, rows, runs_end = load(words, 0), load(words, 1), load(words, 2)
     row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
     channels, x_n, x_c, x_i = load(words, 6), load(words, 7), load(words, 8), load(words, 9)
+    in_order = load(words, 10)
     for unit in range(start, stop):
         at, end = unit * cells, (unit + 1) * cells
-        for cell in range(at, end):
-            store(canvas, cell, 0)
+        cell = at
+        for row in range(rows if in_order else 0):
+            first = at + load(runs, 0) + load(row_cells, row)
+            for gap in range(cell, first):
+                store(canvas, gap, 0)
+            cell = first + load(runs, 2)
+        for gap in range(cell, end):
+            store(canvas, gap, 0)
         x_at = unit // channels * x_n + unit % channels * x_c
         place(x, x_at, x_i, canvas, at, end, rows, row_cells, row_sources, runs_end, runs)
 

@@ -81,10 +81,16 @@ def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | No
         return Placing(PLACE_LAST, words, a.samples * len(pieces), size, 0, (pieces,))
     words = listed(
         cells, len(placement.row_cells), len(placement.runs), *lists, channels, a.strides[0],
-        *a.strides[2:],
+        *a.strides[2:], in_order(placement),
     )  # fmt: skip
     slack = FULL * vector_lanes(itemsize)
     return Placing(PLACE, words, a.samples * channels, size + slack, slack, tuple(lists))
+
+
+def in_order(placement: Placement) -> bool:
+    """Whether an input is shown row by row, each as it lies: then only the gaps need zeros."""
+    cell, _, length, step, _ = placement.runs[:5] if len(placement.runs) == 5 else (0,) * 5
+    return step == 1 and bool(np.all(np.diff(placement.row_cells) >= length))
 
 
 def canvas_strides(a: View, placement: Placement | None) -> Ints:
