@@ -63,7 +63,7 @@ def divisible(array: NDArray[Any]) -> NDArray[Any]:
 def promoted(**arrays: NDArray[Any]) -> np.dtype[Any]:
     """The dtype of the result, by NumPy's promotion; raise DtypeError where there is none."""
     first, second = (array.dtype for array in arrays.values())
-    if first is second and first.isnative:
+    if first == second and first.isnative:
         return first
     try:
         dtype = np.result_type(*(array.dtype for array in arrays.values()))

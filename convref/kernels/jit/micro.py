@@ -12,12 +12,15 @@ read as whole vectors: from a panel packed for the purpose, or in place where th
 Every sum is taken in the order of d, by fused multiply-adds, in whichever tile it falls.
 
 Why these tiles. Two multiply-add units of latency 4 need 8 independent sums in flight; what bounds
-a tile from above is the register file. With 12 rows of 2 vectors, 24 of the 32 registers of
-AVX-512 or NEON hold sums, 2 hold b and 1 a broadcast number. Each d then takes 24 multiply-adds
-and 14 loads: the multipliers set the pace. AVX2 has 16 registers: 6 rows. The lower tiles are for
-the rest of a matrix, the wide ones for matrices of few rows. Where lanes end with an odd vector,
-the last tile takes three, by 8 rows (AVX2: 4), again 24 sums: in a tile of one vector, more time
-goes into reading `a` than into the products.
+a tile from above is the register file: 24 of the 32 registers of AVX-512 or NEON hold sums, as 6
+rows of 4 vectors, 8 of 3 or 12 of 2. All of them take 24 multiply-adds at each d, in 12 cycles or
+more, but 10, 11 or 14 numbers and vectors to be read; and each row has an address of its own, for
+which an x86 has registers with 6 or 8 rows, and not with 12: these are read too. A processor that
+begins two multiply-adds a cycle begins two reads as well, so with 6 rows half of these are left
+over, for the offsets, and to ask memory for what comes next. Lanes are cut into tiles of nearly
+equal numbers of vectors, 4 at most (AVX2 has 16 registers, for 12 sums: 3 vectors by 4 rows, or 2
+by 6). The lower tiles are for the rest of a matrix, the wide ones for matrices of few rows, as
+those of positions in the lanes are.
 """
 
 from collections.abc import Callable

@@ -53,7 +53,10 @@ def table(
     lie ``last``, lanes of neighbouring tiles share lines of memory: then rows are cut, if there are
     many, so that a thread has all the lanes of its rows.
     """
-    tiles = [lane_tiles(count, itemsize) for count in lanes]
+    most_rows = outer_rows * max((row[1] for row in spans), default=0)
+    # Of few rows a thread each takes some lanes.
+    least = ceil(threads, max(1, groups * pieces * len(spans) * (most_rows // FEWEST_ROWS)))
+    tiles = [lane_tiles(count, itemsize, least) for count in lanes]
     total = groups * pieces * outer_rows
     total *= sum(row[1] * len(own) for row, own in zip(spans, tiles, strict=True))
     lines, lane_at = [], 0
@@ -98,11 +101,11 @@ def held(depth: int, step_count: int, step: int, across: int) -> tuple[int, int]
     return both * max(1, block // both), chunk
 
 
-def lane_tiles(count: int, itemsize: int) -> list[tuple[int, int]]:
+def lane_tiles(count: int, itemsize: int, least: int) -> list[tuple[int, int]]:
     """Where tiles begin in so many lanes, and how many each has: as equal numbers of vectors."""
     lanes = vector_lanes(itemsize)
     vectors = max(1, ceil(count, lanes))
-    tiles = ceil(vectors, MOST_VECTORS)
+    tiles = max(ceil(vectors, MOST_VECTORS), min(vectors, least))
     starts = [lanes * (vectors * tile // tiles) for tile in range(tiles)]
     return list(zip(starts, np.diff([*starts, count]).tolist(), strict=True))
 

@@ -179,7 +179,8 @@ def positions_fill_lanes(positions: list[int], filters: list[int], lanes: int) -
 def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """Sums over samples and positions; rows are channels and taps, lanes filters.
 
-    It is the other way round where filters are few, but channels fill the lanes, side by side.
+    It is the other way round where filters are few, but channels fill the lanes, side by side; and
+    of a single tap, where there are as many filters as channels.
     """
     seen, vector = stored(g, False), vector_lanes(itemsize)
     a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement)
@@ -194,15 +195,18 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
         np.arange(P) * y.strides[3], y.strides[0], y.strides[1], y.samples * y.groups * K * P,
     )  # fmt: skip
     few = x.last and 2 * K <= vector <= C
+    # The weights of a single tap lie as channels do, and are stored as they are summed.
+    single = T == 1 and seen.placement is None and C % vector == 0
+    turned = few or (single and VECTORS * vector <= C <= K)
     rows, lanes = columns, filters
-    if few:
+    if turned:
         rows, lanes = filters, columns._replace(
             each=np.add.outer(columns.each, np.arange(C) * a_c).ravel(),
             places=np.add.outer(columns.places, np.arange(C) * w[2]).ravel(),
             spans=[(0, T * C)], outer=1,
         )  # fmt: skip
     (count,), size = rows.counts, y.groups * K * C * T
-    across = T if x.last and not few and C * itemsize >= WIDE and sees_anew(seen) else 1
+    across = T if x.last and not turned and C * itemsize >= WIDE and sees_anew(seen) else 1
     tiles = y.groups * ceil(lanes.counts[0], VECTORS * vector)
     # How a sum is cut must not depend on the number of threads, for its bits would.
     pieces = PIECES // (tiles * ceil(count, ROWS_PER_UNIT))
@@ -212,7 +216,7 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
         across=across, pieces=pieces, size=size,
     )  # fmt: skip
     plan = _plan(first, rows, lanes, [(0, P)], units, w[0], itemsize, across=across)
-    return plan._replace(pieces=pieces, swapped=few)
+    return plan._replace(pieces=pieces, swapped=turned)
 
 
 def sees_anew(seen: Stored) -> bool:

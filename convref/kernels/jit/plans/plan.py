@@ -89,8 +89,8 @@ def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | No
 
 def in_order(placement: Placement) -> bool:
     """Whether an input is shown row by row, each as it lies: then only the gaps need zeros."""
-    cell, _, length, step, _ = placement.runs[:5] if len(placement.runs) == 5 else (0,) * 5
-    return step == 1 and bool(np.all(np.diff(placement.row_cells) >= length))
+    runs, between = placement.runs, np.diff(placement.row_cells)
+    return len(runs) == 5 and runs[3] == 1 and bool(np.all(between >= runs[2]))
 
 
 def canvas_strides(a: View, placement: Placement | None) -> Ints:
