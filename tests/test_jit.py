@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Iterator
-from itertools import product
+from itertools import combinations, product
+from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,7 +35,7 @@ from convref.kernels import jit, naive
 from convref.kernels.jit import crew, dense, dots, micro, plans, vectors
 from convref.kernels.jit.plans import plan
 from convref.kernels.jit.plans.plan import UNASKED, Plan
-from convref.kernels.jit.units import thin_table
+from convref.kernels.jit.units import FEWEST_ROWS, table, thin_table
 from convref.phases import stored
 from convref.threads import using_threads
 
@@ -487,6 +488,35 @@ def test_units_share_out_positions_and_lanes(positions: int, threads: int, local
         assert (done[:, :, lanes:, positions:] == 1).all()
         assert done.sum() == 6 * (lanes * positions + 60)
         assert (looked_at == 1).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize(
+    ("rows", "across", "pieces"), [(1, 1, 1), (49, 1, 2), (54, 9, 1), (3000, 1, 3)]
+)
+def test_tiles_share_out_rows_lanes_and_depth(
+    rows: int, across: int, pieces: int, threads: int
+) -> None:
+    """Each product is in one unit, by a tile that there is; of few rows each thread has one."""
+    shapes, groups, taps, channels = set(micro.HIGH + micro.BROAD), 2, 9, 500
+    for lanes in (1, LANES, 3 * LANES, 4 * LANES + 1, 9 * LANES):
+        units = table(
+            [(0, rows, 0, taps)], 1, channels, groups, [lanes], 8, threads, across=across,
+            pieces=pieces, size=1000,
+        )  # fmt: skip
+        boxes = set()
+        for _, _, _, _, group, lane, count, place, *spans, height, block, chunk in units.tolist():
+            begin, end, first, last = spans
+            assert (height, -(-count // LANES)) in shapes
+            assert block % (height * across) == chunk % taps == 0
+            assert place // 1000 in range(pieces)
+            boxes.add(((group, group + 1), (begin, end), (lane, lane + count), (first, last)))
+        sizes = groups, rows, lanes, taps * channels
+        assert sum(prod(end - begin for begin, end in box) for box in boxes) == prod(sizes)
+        for one, other in combinations(boxes, 2):
+            assert any(a[1] <= b[0] or b[1] <= a[0] for a, b in zip(one, other, strict=True))
+        if rows < FEWEST_ROWS:
+            assert len(units) >= min(threads, lanes // LANES)
 
 
 WHOLE, BROKEN = 64, 4 * LANES + 1

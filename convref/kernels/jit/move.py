@@ -211,7 +211,11 @@ def unpack_some(panel, panel_at, lines, target, offsets, lengths, lanes_at, run,
             single = whole
         else:
             # Lane by lane, for neighbouring rows are near each other there.
-            while rows < LANES and i + rows < count and load(lengths, i + rows) < height:
+            while (
+                rows < LANES
+                and i + rows < count
+                and (height == 1 or load(lengths, i + rows) < height)
+            ):
                 rows += 1
             for lane in range(0, whole if run > 1 else 0, run):
                 at, to = panel_at + load(lines, i) + lane, load(lanes_at, lane)

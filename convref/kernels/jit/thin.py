@@ -21,7 +21,7 @@ from convref.kernels.jit.move import copy, copy_padded, place
 from convref.kernels.jit.vectors import lanes_of
 
 SEEN, TILES = 1 << 14, 16
-"""Numbers that some tiles in a row may see, of each of them all; and most tiles in a row."""
+"""Numbers that the tiles may see which a few channels do before the next few; and most of them."""
 UNIT = 10
 """Integers that say what a unit of `contract` is."""
 

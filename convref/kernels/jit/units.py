@@ -32,9 +32,9 @@ RUN = 256
 
 
 def best_height(rows: int, vectors: int = VECTORS, highest: int = HEIGHTS[0]) -> int:
-    """The height of tiles that covers the rows in the fewest cycles, and half of one a tile.
+    """The height of tiles that covers the rows in the fewest cycles.
 
-    A tile takes a cycle for every two products of vectors, and at least four.
+    A tile takes a cycle for every two products of vectors, at least four, and those of half a row.
     """
     heights = [n for n in BROAD_HEIGHTS.get(vectors, HEIGHTS) if n <= highest]
     return min(heights, key=lambda n: ceil(rows, n) * (max(n * vectors, 8) + vectors / 2))
