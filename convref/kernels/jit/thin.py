@@ -105,24 +105,17 @@ def strip(
     beside, heights = together and even(out_lanes, lanes), -(-lanes // TALLEST)
     most = max(1, min(TILES, SEEN // (max(1, depth) * FULL * LANES)))
     while p < p_end:
-        count, source, source_at, source_steps = 0, a, at, a_steps
-        while count < most and p < p_end:
-            origin, width = load(rows, p), vectors_at(rows, p, p_end, lanes, LANES) * LANES
-            over = at + origin + reach + width > limit
-            if over and count:
-                break
-            store(begins, count, p)
-            p = after(rows, ends, p, p_end, origin + width)
-            count += 1
-            if over:
-                # It would read over the end of the array: it gets a copy of what is there.
-                for d in range(depth):
-                    first = at + origin + load(a_steps, d)
-                    copy(a, first, copied, d * width, min(width, limit - first))
-                    store(copied_steps, d, d * width)
-                source, source_at, source_steps = copied, -origin, copied_steps
-                break
-        store(begins, count, p)
+        count = tiles_from(rows, ends, p, p_end, lanes, LANES, limit - at - reach, most, begins)
+        source, source_at, source_steps = a, at, a_steps
+        origin, width = load(rows, p), vectors_at(rows, p, p_end, lanes, LANES) * LANES
+        if at + origin + reach + width > limit:
+            # It would read over the end of the array: it gets a copy of what is there.
+            for d in range(depth):
+                first = at + origin + load(a_steps, d)
+                copy(a, first, copied, d * width, min(width, limit - first))
+                store(copied_steps, d, d * width)
+            source, source_at, source_steps = copied, -origin, copied_steps
+        p = load(begins, count)
         for number in range(heights):
             lane = lanes * number // heights
             height = lanes * (number + 1) // heights - lane
@@ -148,6 +141,21 @@ def strip(
                         to = out_at + load(out_lanes, lane + r)
                         emit(sums, r * width + first, out, to, places, q, some, p_end, together)
                     q += some
+
+
+@compiled(fastmath=False)
+def tiles_from(rows, ends, p, p_end, lanes, LANES, limit, most, begins):
+    """How many tiles from p on stay within a limit, or one that does not; and where they begin."""
+    count, within = 0, True
+    while count < most and p < p_end and within:
+        end = load(rows, p) + vectors_at(rows, p, p_end, lanes, LANES) * LANES
+        within = end <= limit
+        if within or count == 0:
+            store(begins, count, p)
+            p = after(rows, ends, p, p_end, end)
+            count += 1
+    store(begins, count, p)
+    return count
 
 
 @compiled(fastmath=False)
