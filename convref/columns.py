@@ -38,7 +38,7 @@ def im2col(x: ArrayLike, kernel_size: Sequence[int], **words: Unpack[Words]) -> 
     lead, channels, spatial = engine.sizes("x", x.shape, spec)
     divide("x", x.shape, "input", channels, spec)
     geometry = bind(spec, spatial, size)
-    engine.check_canvas((*lead, channels, *geometry.canvas_size), x.dtype)
+    engine.check_canvas(engine.canvases(lead, channels, geometry), x.dtype)
     operand = engine.fold(engine.contiguous(x, x.dtype.newbyteorder("=")), spec)
     cols = matrix_of_columns(geometry.canvas(operand), geometry)
     return cols.reshape(*lead, channels * len(geometry.taps), len(geometry.origins))
@@ -67,7 +67,7 @@ def col2im(
         )
     lead, channels = cols.shape[:-2], cols.shape[-2] // taps
     total = accumulator(cols.dtype, None)
-    engine.check_canvas((*lead, channels, *geometry.canvas_size), total)
+    engine.check_canvas(engine.canvases(lead, channels, geometry), total)
     canvas = np.zeros((*lead, channels, prod(geometry.canvas_size)), total)
     scatter(cols.astype(total), canvas, geometry)
     dtype = cols.dtype.newbyteorder("=")

@@ -49,8 +49,8 @@ class Call(NamedTuple):
 
     geometry: Geometry
     result: Shape
-    canvases: Shape
-    """Of the whole input, as back ends may pad it."""
+    padded: Shape
+    """Of the `canvases`."""
     x: Shape
     """The shapes as `fold` needs them, of x,"""
     w: Shape
@@ -66,7 +66,7 @@ def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Opt
     call = forward_call(x.shape, w.shape, spec)
     check_bias(bias, len(w), total)
     result = fresh(call.result, dtype, options.out, x, w, bias)
-    check_canvas(call.canvases, total)
+    check_canvas(call.padded, total)
     target = workspace(result, total)
     y = seen_as(call.y, target, spec)
     with using_threads(options.threads), np.errstate(all="ignore"):
@@ -85,8 +85,8 @@ def forward_call(x: Shape, w: Shape, spec: ConvSpec) -> Call:
     check_channels(channels, x, w, spec)
     geometry = bind(spec, size, w[2:])
     y = shape_of(lead, w[0], geometry.output_size, spec)
-    canvases = (*lead, channels, *geometry.canvas_size)
-    return Call(geometry, y, canvases, folded(x, spec), folded_w(w, spec), folded(y, spec))
+    padded = canvases(lead, channels, geometry)
+    return Call(geometry, y, padded, folded(x, spec), folded_w(w, spec), folded(y, spec))
 
 
 def input_grad(
@@ -107,7 +107,7 @@ def input_grad(
     call = input_grad_call(name, dy.shape, w.shape, tuple(input_size), spec)
     check_bias(bias, w.shape[1] * spec.groups, total)
     result = fresh(call.result, dtype, options.out, dy, w, bias)
-    check_canvas(call.canvases, total)
+    check_canvas(call.padded, total)
     target = workspace(result, total)
     x = seen_as(call.x, target, spec)
     with using_threads(options.threads), np.errstate(all="ignore"):
@@ -129,8 +129,8 @@ def input_grad_call(name: str, dy: Shape, w: Shape, input_size: Shape, spec: Con
     check_output(name, dy, (filters, *size), w[0], geometry)
     channels = w[1] * spec.groups
     x = shape_of(lead, channels, geometry.input_size, spec)
-    canvases = (*lead, channels, *geometry.canvas_size)
-    return Call(geometry, x, canvases, folded(x, spec), folded_w(w, spec), folded(dy, spec))
+    padded = canvases(lead, channels, geometry)
+    return Call(geometry, x, padded, folded(x, spec), folded_w(w, spec), folded(dy, spec))
 
 
 def weight_grad(x: Array, dy: Array, kernel_size: Shape, spec: ConvSpec, options: Options) -> Array:
@@ -139,7 +139,7 @@ def weight_grad(x: Array, dy: Array, kernel_size: Shape, spec: ConvSpec, options
     total = accumulator(dtype, options.accumulate)
     call = weight_grad_call(x.shape, dy.shape, kernel_size, spec)
     result = fresh(call.result, dtype, options.out, x, dy)
-    check_canvas(call.canvases, total)
+    check_canvas(call.padded, total)
     target = workspace(result, total)
     with using_threads(options.threads), np.errstate(all="ignore"):
         x = seen_as(call.x, contiguous(x, total), spec)
@@ -154,8 +154,8 @@ def weight_grad(x: Array, dy: Array, kernel_size: Shape, spec: ConvSpec, options
 def weight_grad_call(x: Shape, dy: Shape, kernel_size: Shape, spec: ConvSpec) -> Call:
     """Check and resolve the shapes of x, dy and the kernel."""
     lead, geometry, w = both_sides(x, dy, kernel_size, spec)
-    canvases = (*lead, w[1] * spec.groups, *geometry.canvas_size)
-    return Call(geometry, w, canvases, folded(x, spec), folded_w(w, spec), folded(dy, spec))
+    padded = canvases(lead, w[1] * spec.groups, geometry)
+    return Call(geometry, w, padded, folded(x, spec), folded_w(w, spec), folded(dy, spec))
 
 
 def both_sides(
@@ -212,6 +212,11 @@ def shape_of(lead: Shape, channels: int, size: Shape, spec: ConvSpec) -> Shape:
     if spec.layout == "channels_last":
         return (*lead, *size, channels)
     return (*lead, channels, *size)
+
+
+def canvases(lead: Shape, channels: int, geometry: Geometry) -> Shape:
+    """The shape of a whole input as the back ends may pad it."""
+    return (*lead, channels, *geometry.canvas_size)
 
 
 def check_canvas(shape: Shape, total: np.dtype[Any]) -> None:

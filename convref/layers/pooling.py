@@ -101,7 +101,7 @@ class MaxPool(Pool):
         lead, channels, size = self.sizes(x.shape)
         self.lead, self.geometry = lead, bind(self.spec, size, self.kernel_size)
         dtype = x.dtype.newbyteorder("=")
-        engine.check_canvas((*lead, channels, *self.geometry.canvas_size), dtype)
+        engine.check_canvas(engine.canvases(lead, channels, self.geometry), dtype)
         x = engine.fold(engine.contiguous(x, dtype), self.spec)
         # (N, 1, C, S) -> (N, 1, C, P)
         self.canvas = canvas_for_maxima(x, self.geometry)
