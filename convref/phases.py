@@ -14,7 +14,7 @@ Both are mended by sorting positions into *phases*, by their remainder modulo th
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from typing import NamedTuple
 
@@ -23,7 +23,8 @@ import numpy as np
 from convref.geometry import Axis, Geometry, Offsets
 from convref.memory import check_fits
 
-Margins = tuple[tuple[int, int], ...]
+MOST_PHASES = 1 << 12
+"""Beyond so many phases of few positions each zeros around dy are the lesser evil."""
 
 
 class Placement(NamedTuple):
@@ -109,68 +110,61 @@ def transposed(geometry: Geometry) -> Seen:
     seen: list[Axis] = []
     per_axis: list[list[Phase]] = []
     for axis in geometry.axes:
-        # With one position every stride does: at the largest each phase is seen by one tap.
-        taps, stride = _taps(axis), axis.canvas if axis.output == 1 else axis.stride
-        margin = int(taps[-1]) // stride
+        stride, along = _along(axis)
+        margin = int(_taps(axis)[-1]) // stride
         size = (axis.canvas - 1) // stride + 1 + margin
         seen.append(Axis(axis.output, 1, 1, 1, 1, margin, size - margin - axis.output))
-        positions = np.arange(axis.size)
-        cells = positions * (axis.input_dilation if axis.size > 1 else 1) + axis.lo
-        inside = (cells >= 0) & (cells < axis.canvas)
-        along: list[Phase] = []
-        for phase in range(stride):
-            shown = inside & (cells % stride == phase)
-            met = np.flatnonzero(taps % stride == phase)
-            if shown.any():
-                steps = margin - taps[met] // stride
-                along.append(Phase(met, steps, cells[shown] // stride, positions[shown]))
-        per_axis.append(along)
+        per_axis.append([phase._replace(steps=phase.steps + margin) for phase in along])
     return _seen(seen, per_axis, geometry.kernel_size, geometry.input_size)
 
 
-class Folded(NamedTuple):
-    """The input's gradient, several positions at a time, through a kernel with zeros around it."""
-
-    seen: Seen
-    margins: Margins
-    """Zeros before and after the kernel on each axis."""
-
-
 @lru_cache(maxsize=128)
-def folded(geometry: Geometry, folds: tuple[int, ...]) -> Folded:
-    """Phases that are ``folds`` positions apart, multiples of the strides; all see the same cells.
+def unpadded(geometry: Geometry) -> Seen | None:
+    """The phases of the input as they see dy itself; None where these were too many.
 
-    On an axis without dilation position ``i = q * fold + r`` is seen by tap ``i + lo - o * stride``
-    of output position o. With ``o = q * fold / stride + j`` that is ``r + lo - j * stride``. So all
-    phases r see the same steps j, from the least that the last tap needs to the greatest that the
-    first one does, at a tap that moves with r; where it is beyond the kernel, its weight is zero.
-    Positions of a last incomplete fold are phases of their own.
+    Near the ends of an axis positions see fewer taps: those that see the same ones are a phase.
     """
-    seen: list[Axis] = []
-    per_axis: list[list[Phase]] = []
-    margins, sizes = [], []
-    for axis, fold in zip(geometry.axes, folds, strict=True):
-        j, hop = fold_steps(axis, fold), fold // axis.stride
-        taps, margin = axis.lo - j * axis.stride, -int(j[-1])  # the taps are those of phase 0
-        before, after = max(0, -int(taps[0])), max(0, int(taps[-1]) + fold - axis.kernel)
-        whole, rest = divmod(axis.size, fold)
-        each = [np.arange(r, whole * fold, fold) for r in range(fold)]
-        each += [np.array([whole * fold + r]) for r in range(rest)]
-        per_axis.append([
-            Phase(before + taps + i[0] % fold, j + margin, i // fold * hop, i)
-            for i in each if len(i)
-        ])  # fmt: skip
-        size = max((axis.size - 1) // fold * hop + len(j), margin + axis.output)
-        seen.append(Axis(axis.output, 1, 1, 1, 1, margin, size - margin - axis.output))
-        margins.append((before, after))
-        sizes.append(before + axis.kernel + after)
-    return Folded(_seen(seen, per_axis, sizes, geometry.input_size), tuple(margins))
+    per_axis = [
+        [part for phase in _along(axis)[1] for part in _inside(phase, axis.output)]
+        for axis in geometry.axes
+    ]
+    if prod(map(len, per_axis)) > MOST_PHASES:
+        return None
+    seen = [Axis(axis.output, 1, 1, 1, 1, 0, 0) for axis in geometry.axes]
+    return _seen(seen, per_axis, geometry.kernel_size, geometry.input_size)
 
 
-def fold_steps(axis: Axis, fold: int) -> Offsets:
-    """The steps j of `folded` along an axis: its taps go up, so they go down."""
-    least = (axis.lo - axis.kernel) // axis.stride + 1
-    return np.arange((fold - 1 + axis.lo) // axis.stride, least - 1, -1)
+def _along(axis: Axis) -> tuple[int, list[Phase]]:
+    """The stride between positions of a phase, and the phases, on a dy without a margin."""
+    # With one position every stride does: at the largest each phase is seen by one tap.
+    taps, stride = _taps(axis), axis.canvas if axis.output == 1 else axis.stride
+    positions = np.arange(axis.size)
+    cells = positions * (axis.input_dilation if axis.size > 1 else 1) + axis.lo
+    inside = (cells >= 0) & (cells < axis.canvas)
+    along: list[Phase] = []
+    for phase in range(stride):
+        shown = inside & (cells % stride == phase)
+        met = np.flatnonzero(taps % stride == phase)
+        if shown.any():
+            steps = -(taps[met] // stride)
+            along.append(Phase(met, steps, cells[shown] // stride, positions[shown]))
+    return stride, along
+
+
+def _inside(phase: Phase, size: int) -> list[Phase]:
+    """A phase in parts that see the same taps within an axis of this size.
+
+    Position q sees the taps whose ``-step`` is above ``q - size``, and at most q.
+    """
+    first = np.searchsorted(-phase.steps, phase.origins - size, side="right")
+    stop = np.searchsorted(-phase.steps, phase.origins, side="right")
+    breaks = np.flatnonzero((np.diff(first) != 0) | (np.diff(stop) != 0)) + 1
+    return [
+        Phase(
+            *(own[first[at] : stop[at]] for own in phase[:2]), *(own[at:end] for own in phase[2:])
+        )
+        for at, end in pairwise([0, *breaks, len(first)])
+    ]
 
 
 def _seen(

@@ -39,7 +39,7 @@ from convref.kernels.jit.units import FEWEST_ROWS, table, thin_table
 from convref.phases import stored
 from convref.threads import using_threads
 
-KERNELS = ("dense", "thin, in scratch", "thin")
+KERNELS = ("dense", "thin, in scratch", "thin", "inner")
 LARGEST_OFFSET = 1 << 20
 """Larger than any offset into the operands here, and smaller than any address."""
 COMPILED = {
@@ -53,10 +53,16 @@ uncompiled = pytest.mark.uncompiled
 
 
 def ways() -> Iterator[tuple[str, str, Layouts]]:
-    """Operators by kernels by layouts of x and y; `thin` reads none with channels last."""
+    """Operators by kernels by layouts of x and y.
+
+    `thin` reads none with channels last, `inner` no other, and that fills no weights.
+    """
     for operator, kernel in product(FILLED, KERNELS):
         for last in ((False, False), (True, True), (True, False), (False, True)):
-            if kernel != "thin" or not last[1 if operator == "input_grad" else 0]:
+            read_last = last[1 if operator == "input_grad" else 0]
+            if kernel == "inner" and (operator == "weight_grad" or not read_last):
+                continue
+            if kernel != "thin" or not read_last:
                 yield operator, kernel, last
 
 
@@ -128,7 +134,7 @@ def test_positions_around_every_width(
 
 
 @uncompiled
-@pytest.mark.parametrize("kernel", KERNELS[1:])
+@pytest.mark.parametrize("kernel", KERNELS[1:3])
 @pytest.mark.parametrize("columns", range(1, 2 * max(width for _, width in dots.SHAPES) + 4))
 def test_columns_around_every_tile_of_dots(kernel: str, columns: int) -> None:
     geometry = Geometry.of((2, columns + 10), (1, columns))
@@ -161,7 +167,7 @@ def test_more_depth_and_rows_than_one_block(
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("bytes_apart", [plans.dense.FAR, plans.dense.FAR + 40, plans.dense.PAGE])
+@pytest.mark.parametrize("bytes_apart", [72, 1024, 1064, plans.dense.PAGE])
 @pytest.mark.parametrize("operator", FILLED)
 def test_many_channels_side_by_side(operator: str, bytes_apart: int, stride: int) -> None:
     """So that taps are read a block of channels at a time, by tiles of fewer rows if they must."""
@@ -297,17 +303,31 @@ def test_bits_do_not_depend_on_the_number_of_threads(
 def test_bits_do_not_depend_on_the_batch(
     operator: str, kernel: str, last: Layouts, counts: tuple[int, int], dtype: str
 ) -> None:
-    """Nor then on the kernel: a sample alone may get another one than a batch of many."""
+    """Nor, with channels first, on the kernel: a sample alone may get another than a batch."""
+    another = kernel if last == (True, True) else "dense"
     for name in ("short rows", "stride", "input as canvas", "stride and dilation"):
         case = Case(GEOMETRIES[name], *counts, dtype, batch=5)
         x, w, y = inexact(case)
         together = laid((x, w, y), last)
-        fill(operator, "dense", together, case.geometry)
+        fill(operator, another, together, case.geometry)
         for n in range(case.batch):
             alone = laid((x[n : n + 1], w, y[n : n + 1]), last)
             fill(operator, kernel, alone, case.geometry)
             ours, theirs = (arrays[FILLED[operator]] for arrays in (alone, together))
             assert ours.tobytes() == theirs[n : n + 1].tobytes()
+
+
+@pytest.mark.parametrize("operator", ["forward", "input_grad"])
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_with_channels_last_all_batches_get_the_same_kernel(name: str, operator: str) -> None:
+    for filters, channels in product((1, 3, LANES, LANES + 1), repeat=2):
+        case = Case(GEOMETRIES[name], filters, channels, batch=5)
+        x, _, y = laid(operands(case), (True, True))
+        batches = [
+            plans.choice(operator, case.geometry, jit.view(x[:n]), jit.view(y[:n]), x.itemsize)
+            for n in (1, 2, 5)
+        ]
+        assert len(set(batches)) == 1
 
 
 NOT_FINITE = {
@@ -393,32 +413,37 @@ def test_one_tile_of_rows(operator: str, case: Case) -> None:
     check(case, operator, "dense")
 
 
-FOLDED = {
+SEEN_IN_PART = {
     "stride": Geometry.of((15, 14), 7, stride=2, padding=3),
-    "no stride": Geometry.of((5, 9), 3, padding=1),
     "three axes": Geometry.of((3, 6, 5), 3, stride=(1, 2, 2), padding=1),
     "cropped": Geometry.of((9, 13), 5, stride=2, padding=(-1, 2)),
     "more padding than kernel": Geometry.of((6, 5), 2, padding=3),
+    "fewer positions than taps": Geometry.of((4, 3), (5, 4), padding=3),
+    "taps that follow each other elsewhere": Geometry.of((9, 12), 4, stride=3, dilation=2),
+    "a spread-out input": Geometry.of((5, 6), 3, input_dilation=(2, 3), padding=2),
+    "some that no tap sees": Geometry.of((11, 8), 2, stride=(3, 4)),
 }
-"""Fewer channels than lanes, of which several positions have theirs in a vector together."""
+"""Positions that see the taps that others do, but for those beyond the ends of dy."""
+
+
+@uncompiled
+@pytest.mark.parametrize("channels", [1, 2, dots.ROWS, dots.ROWS + 1, 2 * dots.ROWS + 1])
+@pytest.mark.parametrize("name", SEEN_IN_PART)
+def test_input_gradients_without_zeros_around_dy(name: str, channels: int) -> None:
+    for filters in (2, LANES + 1):
+        check(Case(SEEN_IN_PART[name], filters, channels), "input_grad", "inner", (True, True))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
-@pytest.mark.parametrize("name", FOLDED)
-def test_folding_keeps_the_bits(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    case, folded = Case(FOLDED[name], 9, LANES // 8 or 1, dtype), []
-    if vectors.vector_bytes() == 16 and name in ("three axes", "cropped") and dtype != "float32":
-        pytest.skip("two lanes in a vector are too few to fold so many positions")
-    for fold in (plans.folded.folds, lambda *_: ()):
-        monkeypatch.setattr(plans.folded, "folds", fold)
-        arrays = laid(inexact(case), (True, True))
-        with only("dense"):
-            views = (jit.view(arrays[0]), jit.view(arrays[2]), jit.view(arrays[1]).strides)
-            plan = plans.input_grad(case.geometry, *views, arrays[0].itemsize, 1)
-            jit.input_grad(*arrays, case.geometry)
-        folded.append((bool(plan.margins), arrays[0]))
-    assert [is_folded for is_folded, _ in folded] == [True, False]
-    np.testing.assert_array_equal(folded[0][1], folded[1][1])
+def test_infinite_weights_reach_no_further_without_them(dtype: str) -> None:
+    case = Case(SEEN_IN_PART["stride"], LANES, 2, dtype)
+    x, w, y = laid(inexact(case), (True, True))
+    w[0, 0, 0, 0] = np.inf
+    expected = np.empty_like(x)
+    with only("inner"), np.errstate(invalid="ignore"):
+        naive.input_grad(expected, w, y, case.geometry)
+        jit.input_grad(x, w, y, case.geometry)
+    np.testing.assert_array_equal(np.isfinite(x), np.isfinite(expected))
 
 
 PHASES_IN_LANES = [

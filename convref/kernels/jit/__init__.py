@@ -1,16 +1,17 @@
 """The same in Numba: tile by tile, on several threads, with nothing unrolled in memory.
 
 Every operator is one contraction, ``out[m, lane] += a[m, d] * b[d, lane]``, whose operands are read
-through lists of offsets. `plans` chooses among four ways to run it and lists the offsets: `dense`
-has the channels of a group in the lanes of the vectors, `thin` has positions there, and `pairs` and
-`beside`, for depthwise layers, have groups. Each kernel takes a range of units of work;
-`share` spreads the units over the threads.
+through lists of offsets. `plans` chooses among five ways to run it and lists the offsets: `dense`
+has the channels of a group in the lanes of the vectors, `thin` has positions there, `inner` the
+depth, and `pairs` and `beside`, for depthwise layers, have groups. Each kernel takes a range of
+units of work; `share` spreads the units over the threads.
 
 Compiled kernels are kept on disk (`kept`), for as long as no file of this folder changes.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -27,7 +28,6 @@ from convref.kernels.jit.plans.pairs import PAIRS, PAIRS_WEIGHTS
 from convref.kernels.jit.plans.plan import TRANSPOSE, UNASKED, Ints, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
 from convref.memory import check_fits
-from convref.phases import Margins, transposed
 from convref.threads import num_threads
 
 Array = NDArray[Any]
@@ -72,7 +72,7 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     if geometry.padding_mode != "zeros":
         through_canvas(input_grad, x, w, y, geometry)
         return
-    if not transposed(geometry).covers or not y.size:
+    if not y.size:
         x[...] = 0
     if not x.size or not y.size:
         return
@@ -80,12 +80,9 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     anew = is_scattered(geometry)
     if not anew:
         plan = planned(plans.input_grad, geometry, x, w, y)
-        read = in_zeros(w, geometry, plan.margins) if plan.margins else across(plan, w)
-        suspicious = run(plan, y, read, x, macs)
-        if suspicious and plan.margins:
-            x[...] = 0  # no tap sees some, perhaps
-            suspicious = run(planned(plans.unfolded, geometry, x, w, y), y, w, x, macs)
-        suspicious |= plan.kernel is PAIRS
+        if not plan.covers:
+            x[...] = 0
+        suspicious = run(plan, y, across(plan, w), x, macs) or plan.kernel is PAIRS
         anew = suspicious and not np.isfinite(w).all()
     if anew:
         canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
@@ -159,15 +156,6 @@ def transpose(matrix: Array, into: Array) -> None:
     share(TRANSPOSE, words, matrix, matrix, into, units, matrix.size)
 
 
-def in_zeros(w: Array, geometry: Geometry, margins: Margins) -> Array:
-    """The weights with zeros around them; np.pad takes five times as long for a first layer's."""
-    axes = list(zip(geometry.kernel_size, margins, strict=True))
-    padded = np.zeros((*w.shape[:3], *(before + n + after for n, (before, after) in axes)), w.dtype)
-    inside: Any = ..., *(slice(before, before + n) for n, (before, _) in axes)
-    padded[inside] = w.reshape(*w.shape[:3], *geometry.kernel_size)
-    return padded
-
-
 def planned(make: Callable[..., Plan], geometry: Geometry, x: Array, w: Array, y: Array) -> Plan:
     """The plan that is made for these operands, or has been for others like them."""
     memory = x.shape, x.strides, w.shape, w.strides, y.shape, y.strides
@@ -219,15 +207,16 @@ def reasons(x: Array, y: Array, geometry: Geometry) -> dict[str, str]:
 def warmup() -> None:
     """Compile every kernel for the dtypes that are used most, by calling it once."""
     geometry, apart = Geometry.of(40, 3, padding=1), Geometry.of(40, 5, padding=2)
-    for dtype in (np.float32, np.float64):
-        for groups, channels, seen in ((1, 1, geometry), (1, 16, geometry), (16, 1, apart)):
-            x = np.ones((2, groups, channels, 40), dtype)
-            w = np.ones((groups, channels, channels, *seen.kernel_size), dtype)
-            by_last = np.ones((2, 40, groups, channels), dtype).transpose(0, 2, 3, 1)
-            for operator in (weight_grad, forward, input_grad):
-                operator(x, w, np.ones_like(x), seen)
-                operator(by_last, w, np.ones_like(by_last), seen)
-                w[0, 0, 0, 0] = np.inf
+    of_each = ((1, 1, 1, geometry), (1, 16, 16, geometry), (1, 1, 16, geometry), (16, 1, 1, apart))
+    for dtype, (groups, filters, channels, seen) in product((np.float32, np.float64), of_each):
+        x = np.ones((2, groups, channels, 40), dtype)
+        w = np.ones((groups, filters, channels, *seen.kernel_size), dtype)
+        y = np.ones((2, groups, filters, 40), dtype)
+        by_last = [np.moveaxis(np.ones((2, 40, *a.shape[1:3]), dtype), 1, 3) for a in (x, y)]
+        for operator in (weight_grad, forward, input_grad):
+            operator(x, w, y, seen)
+            operator(by_last[0], w, by_last[1], seen)
+            w[0, 0, 0, 0] = np.inf
 
 
 def facts() -> dict[str, str]:

@@ -5,6 +5,7 @@
 
 for i below ``length``. Each sum is kept as a vector of partial sums, which are added up at the end;
 the numbers that don't fill a vector are read under a mask, so that nothing beyond them is touched.
+What lies in ``sums`` beyond those of a tile, up to whole vectors, is undefined then.
 """
 
 from typing import Any
@@ -15,24 +16,33 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from convref.kernels.jit.flat import load, pointer, store
+from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.vectors import (
     below,
     by_shape,
     masked_load,
     multiply_add,
-    total,
+    totals,
     vector_lanes,
 )
 
-COLUMNS, FEW_COLUMNS = 8, 3
-"""Columns of a tile, half as many with four rows; and most of one for what is left."""
-ROWS = 4
-"""Rows of the highest tile; the others have two or one."""
+ROWS, COLUMNS = 4, 8
+"""Rows of the highest tile, and columns of the broadest, which has at most half as many rows."""
+SUMS = ROWS * COLUMNS
+"""Room for the sums of any tile, in whole vectors."""
 SHAPES = tuple(
     (height, width)
-    for height in (1, 2, ROWS)
-    for width in (*range(1, FEW_COLUMNS + 1), COLUMNS // 2 if height == ROWS else COLUMNS)
+    for height in range(1, ROWS + 1)
+    for width in (*range(1, COLUMNS // 2 + 1), COLUMNS)
+    if height * width <= ROWS * COLUMNS // 2
 )
+
+
+@compiled()
+def columns_at_once(height, left):
+    """The width of the next tile of so many rows, where so many columns are left."""
+    most = COLUMNS if 2 * height <= ROWS else COLUMNS // 2
+    return most if left >= most else min(left, COLUMNS // 2)
 
 
 def dot_tile(height, width, a, rows, r_at, a_at, b, columns, c_at, b_at, stretches, length, sums):
@@ -150,6 +160,7 @@ def _tile(
                 return masked_load(builder, builder.gep(address, [whole]), vector, mask, size)
 
             accumulate(read_masked)
-    for number, slot in enumerate(partial):
-        value = total(builder, builder.load(slot), LANES)
-        builder.store(value, builder.gep(sums, [index(number)]))
+    for first in range(0, len(partial), LANES):
+        some = [builder.load(slot) for slot in partial[first : first + LANES]]
+        to = builder.bitcast(builder.gep(sums, [index(first)]), vector.as_pointer())
+        builder.store(totals(builder, some, LANES), to, align=size)

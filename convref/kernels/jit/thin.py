@@ -13,7 +13,7 @@ Where a group's canvas is small it is placed in a scratch array, unit by unit, a
 import numpy as np
 
 from convref.kernels.jit.dense import even, spread
-from convref.kernels.jit.dots import COLUMNS, FEW_COLUMNS, ROWS, dot_tile
+from convref.kernels.jit.dots import ROWS, SUMS, columns_at_once, dot_tile
 from convref.kernels.jit.flat import data, empty_like, keep, load, shifted, store, word, zeros_like
 from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import FULL, TALLEST, wide_tile
@@ -216,7 +216,7 @@ def weight_grad(words, x, y, w, start, stop):
     stretches = positions // length
     scratch = zeros_like(w, most * cells)
     gathered = zeros_like(w, lanes * positions if y_p != 1 else 0)
-    sums_ = zeros_like(w, ROWS * COLUMNS)
+    sums_ = zeros_like(w, SUMS)
     offsets = np.empty(most * taps + lanes + 2 * stretches, np.int64)
     sums, columns = data(sums_), data(offsets)
     y_rows = shifted(columns, most * taps)
@@ -260,22 +260,15 @@ def add_dots(
 ):  # fmt: skip
     """Add the dot products of all rows of y with all columns to w, tile by tile."""
     for lane in range(0, lanes, ROWS):
-        rows = min(lanes - lane, ROWS)
-        # Heights are 1, 2 and 4: three rows are two and one.
-        for r in range(0, rows, 2 if rows < ROWS else ROWS):
-            height = min(rows - r, 2) if rows < ROWS else ROWS
-            widest = COLUMNS // 2 if height == ROWS else COLUMNS
-            column = 0
-            while column < count:
-                left = count - column
-                width = widest if left >= widest else min(left, FEW_COLUMNS)
-                dot_tile(
-                    height, width, y, y_rows, lane + r, y_starts, a, columns, column, seen,
-                    stretches, length, sums,
-                )  # fmt: skip
-                for i in range(height):
-                    for j in range(width):
-                        to = w_at + (lane + r + i) * w_k + column + j
-                        value = load(sums, i * width + j)
-                        store(w, to, value if fresh else load(w, to) + value)
-                column += width
+        height, column = min(lanes - lane, ROWS), 0
+        while column < count:
+            width = columns_at_once(height, count - column)
+            dot_tile(
+                height, width, y, y_rows, lane, y_starts, a, columns, column, seen, stretches,
+                length, sums,
+            )  # fmt: skip
+            for i in range(height):
+                for j in range(width):
+                    to, value = w_at + (lane + i) * w_k + column + j, load(sums, i * width + j)
+                    store(w, to, value if fresh else load(w, to) + value)
+            column += width

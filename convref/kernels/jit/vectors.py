@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from itertools import zip_longest
 
 import llvmlite.binding as llvm
 from llvmlite import ir
@@ -137,15 +138,26 @@ def masked_load(
     return builder.call(function, [at, ir.IntType(32)(size), mask, ir.Constant(vector, None)])
 
 
-def total(builder: ir.IRBuilder, value: ir.Value, LANES: int) -> ir.Value:
-    """The sum of all lanes, by halves."""
-    half = LANES // 2
+def totals(builder: ir.IRBuilder, values: list[ir.Value], LANES: int) -> ir.Value:
+    """A vector of the sums of all lanes of each value, of up to as many values as it has lanes.
+
+    Two vectors become one that holds both in half as many lanes each, two of these again, until
+    each has a lane; so a sum is taken by halves.
+    """
+    half, whole = LANES // 2, isinstance(values[0].type.element, ir.IntType)
+    add = builder.add if whole else builder.fadd
+    nothing = ir.Constant(values[0].type, ir.Undefined)
     while half:
-        other = shuffled(builder, value, value, [(lane + half) % LANES for lane in range(LANES)])
-        whole = isinstance(value.type.element, ir.IntType)
-        value = builder.add(value, other) if whole else builder.fadd(value, other)
+        firsts = [lane for lane in range(2 * LANES) if lane % (2 * half) < half]
+        pairs = zip_longest(values[::2], values[1::2], fillvalue=nothing)
+        values = [
+            add(
+                shuffled(builder, *two, firsts), shuffled(builder, *two, [n + half for n in firsts])
+            )
+            for two in pairs
+        ]
         half //= 2
-    return builder.extract_element(value, ir.IntType(32)(0))
+    return values[0]
 
 
 def shuffled(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, order: list[int]) -> ir.Value:

@@ -11,11 +11,11 @@ from typing import Any
 from convref.geometry import Axis, Geometry, Offsets
 from convref.kernels.jit import loops
 from convref.kernels.jit.crew import Kernel, listed
-from convref.kernels.jit.plans import beside, dense, folded, pairs, thin
+from convref.kernels.jit.plans import beside, dense, inner, pairs, thin
 from convref.kernels.jit.plans.plan import Ints, Plan, View
-from convref.kernels.jit.units import ceil, end_to_end, most_taps
+from convref.kernels.jit.units import alike, ceil, end_to_end, most_taps
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Phase, Seen, as_one_phase, stored, transposed
+from convref.phases import Phase, Seen, as_one_phase, stored, transposed, unpadded
 
 SCATTER = Kernel(loops.scatter)
 
@@ -31,6 +31,7 @@ worth storing a canvas phase by phase."""
 DEEP, ENOUGH, EMPTY = 1 << 13, 128, 16
 """Products in a sum for which a tile of positions may still need a copy of all that it sees; the
 fewest positions that fill tiles well; and one lane in how many may stay empty in a tile of them."""
+INNER = "few channels in a group see many, side by side: what is seen fills the lanes"
 SCRATCH, SMALL = 1 << 16, 1 << 12
 """Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
 one unit may place for all others."""
@@ -79,6 +80,13 @@ def neighbours(phases: tuple[Phase, ...]) -> int:
     return fewest if nearly else 0
 
 
+def few_see_many(seen: View, other: View, phases: tuple[Phase, ...], itemsize: int) -> bool:
+    """Whether few channels see many, side by side; not where phases that see alike fill lanes."""
+    beside = len(phases) if len(alike(phases)) == 1 else 1
+    many = seen.last and 2 * seen.channels >= vector_lanes(itemsize)
+    return many and other.channels <= FEW and (beside == 1 or other.channels * beside < FEW)
+
+
 def leaves_empty(lanes: int, vector: int) -> bool:
     """Whether tiles of so many lanes have a single vector, or too many empty lanes in the last."""
     return lanes <= vector or -lanes % vector * EMPTY > lanes
@@ -88,12 +96,12 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
     """The kernel for an operator on these operands, and why."""
     if operator == "input_grad":
         seen = transposed(g)
+        if few_see_many(y, x, seen.phases, itemsize) and unpadded(g):
+            return "inner", INNER
         steps = end_to_end([phase.steps for phase in seen.phases])
-        kernel, why = choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize, seen.phases)
-        folds = folded.folds(g, x.channels, itemsize) if (kernel, y.last) == ("dense", True) else ()
-        if folds:
-            return "dense, folded", f"{why}; channels of {prod(folds)} positions do so together"
-        return kernel, why
+        return choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize, seen.phases)
+    if operator == "forward" and few_see_many(x, y, (), itemsize):
+        return "inner", INNER
     canvas, strides = stored(g, True), prod(axis.stride for axis in g.axes)
     if operator == "weight_grad":
         return choose(x, y, canvas.cells, g.taps, x.groups, itemsize, ())
@@ -112,16 +120,9 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
 def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
     kernel, _ = choice("input_grad", g, x, y, itemsize)
-    if kernel == "dense, folded":
-        return folded.input_grad(g, x, y, itemsize, threads)
-    seen = transposed(g)
-    return contract(kernel, y, x, seen, w, seen.placement is not None, itemsize, threads)
-
-
-def unfolded(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
-    """The same as a folded plan, without products that no tap has: for what is not finite."""
-    seen = transposed(g)
-    return dense.contract(y, x, seen, w, seen.placement is not None, itemsize, threads)
+    seen = (kernel == "inner" and unpadded(g)) or transposed(g)
+    plan = contract(kernel, y, x, seen, w, seen.placement is not None, itemsize, threads)
+    return plan._replace(covers=seen.covers)
 
 
 def contract(
@@ -138,6 +139,8 @@ def contract(
         return beside.contract(a, out, seen, w, flag, itemsize, threads)
     if kernel == "dense":
         return dense.contract(a, out, seen, w, flag, itemsize, threads)
+    if kernel == "inner":
+        return inner.contract(a, out, seen, w, itemsize, threads)
     return thin.contract(a, out, seen, w, "scratch" in kernel, flag, itemsize, threads)
 
 

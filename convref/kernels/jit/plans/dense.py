@@ -37,7 +37,7 @@ from convref.kernels.jit.units import (
     table,
 )
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Margins, Phase, Seen, Stored, stored
+from convref.phases import Phase, Seen, Stored, stored
 
 DENSE = Kernel(dense.contract)
 
@@ -45,10 +45,6 @@ PIECE, PIECES = 1 << 12, 16
 """Least depth of a piece of a sum that is cut for the threads' sake, and most pieces."""
 PARTIAL = 1 << 20
 """Numbers that partial sums may take."""
-NEAR, FAR = 32, 1024
-"""Where cells are at least so many bytes apart, as with many channels side by side, lines of as
-many cells as all taps see don't fit in the nearest cache: then up to so many channels are read at
-one tap before the next one."""
 WAYS, PAGE = 8, 4096
 """Most rows of a tile that are a multiple of so many bytes apart, as those of weights often are: a
 nearest cache of 8 ways holds only so many lines of such addresses."""
@@ -92,13 +88,11 @@ class Side(NamedTuple):
 
 
 def contract(
-    a: View, out: View, seen: Seen, w: Ints, flag: bool, itemsize: int, threads: int,
-    margins: Margins = (),
-) -> Plan:  # fmt: skip
+    a: View, out: View, seen: Seen, w: Ints, flag: bool, itemsize: int, threads: int
+) -> Plan:
     """Sums over channels and taps, with the strides of w for a group, a depth and a lane.
 
     Phases that see alike, and differ in their weights and places only, are lanes beside each other.
-    Weights may have ``margins`` of zeros.
     """
     sets = alike(seen.phases)
     a_n, a_g, a_c, a_i = canvas_strides(a, seen.placement)
@@ -111,8 +105,8 @@ def contract(
     w_lanes, out_lanes = lanes_of_phases(
         sets, out.channels, w[2], out.strides[2], out.strides[3], by_channel
     )
-    far = a_i * itemsize >= FAR and not may_be_few(seen.phases, vector_lanes(itemsize))
-    block = side_by_side(a.channels, seen.phases) if far else 1
+    few_at_most = may_be_few(seen.phases, vector_lanes(itemsize))
+    block = side_by_side(a.channels, seen.phases) if a.last and not few_at_most else 1
     spans, (taps, steps, origins, positions) = joined(
         tuple(tap_by_tap(own[0], np.arange(block), w[1], a_c, a_i) for own in sets)
     )
@@ -135,9 +129,8 @@ def contract(
         last=out.last and not few,
     )  # fmt: skip
     depths = [(at, count) for _, _, at, count in spans]
-    in_sums = few or bool(margins)
-    plan = _plan(first, rows, lanes, depths, units, out.strides[1], itemsize, flag, in_sums)
-    return plan._replace(swapped=few, margins=margins)
+    plan = _plan(first, rows, lanes, depths, units, out.strides[1], itemsize, flag, in_sums=few)
+    return plan._replace(swapped=few)
 
 
 def may_be_few(phases: tuple[Phase, ...], lanes: int) -> bool:
@@ -146,10 +139,12 @@ def may_be_few(phases: tuple[Phase, ...], lanes: int) -> bool:
 
 
 def side_by_side(channels: int, phases: tuple[Phase, ...]) -> int:
-    """How many channels of a block are read at a tap before the next tap."""
-    taps = most_taps(phases)
-    blocks = (n for n in range(1, NEAR + 1) if channels % n == 0 and n * taps <= dense.DEPTH)
-    return max(blocks, default=1)
+    """How many channels of a block are read at a tap before the next tap.
+
+    As many as a panel holds: memory is read in the order it lies in, and taps may be far apart.
+    """
+    most = dense.DEPTH // max(1, most_taps(phases))
+    return max((n for n in range(1, min(channels, most) + 1) if channels % n == 0), default=1)
 
 
 def tap_by_tap(phase: Phase, block: Offsets, w_c: int, a_c: int, a_i: int) -> Phase:

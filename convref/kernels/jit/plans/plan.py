@@ -10,7 +10,7 @@ from convref.kernels.jit.crew import Kernel, listed
 from convref.kernels.jit.micro import FULL
 from convref.kernels.jit.units import in_pieces
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Margins, Placement
+from convref.phases import Placement
 
 Ints = tuple[int, ...]
 
@@ -65,8 +65,8 @@ class Plan(NamedTuple):
     """Into how many partial sums the result is cut."""
     swapped: bool = False
     """Whether the kernel gets the weights first, and the canvas second."""
-    margins: Margins = ()
-    """Zeros around the weights on each axis, as the kernel reads them."""
+    covers: bool = True
+    """Whether every number of the result is filled."""
 
 
 def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | None:
