@@ -120,6 +120,8 @@ def only(kernel: str) -> Iterator[list[str]]:
         patch.setattr(plans, "choice", recorded)
         patch.setattr(plans, "SHALLOW", 0)
         patch.setattr(plans, "DEEP", 0)
+        if kernel != "grouped":
+            patch.setattr(plans.grouped, "fits", lambda *_: False)
         if kernel not in ("pairs", "beside"):
             lanes = 0 if kernel == "inner" else sys.maxsize
             patch.setattr(plans, "vector_lanes", lambda _: lanes)

@@ -1,4 +1,4 @@
-"""Depthwise layers, whose kernels have channels in the lanes: `pairs` and `beside`."""
+"""Depthwise layers, and groups of few channels: `pairs`, `beside` and `grouped`."""
 
 import sys
 from collections.abc import Iterable
@@ -30,10 +30,12 @@ from convref.kernels.jit import plans, slabs, vectors
 from convref.threads import using_threads
 
 uncompiled = pytest.mark.uncompiled
-LAYOUTS = {"pairs": (True, True), "beside": (False, False)}
+LAYOUTS = {"pairs": (True, True), "beside": (False, False), "grouped": (True, True)}
 """The kernels, and whether channels lie last in x and y for each."""
+OF_A_GROUP = {"pairs": 1, "beside": 1, "grouped": 2}
+"""Channels of a group for each, and as many filters."""
 DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128")
-WAYS = list(product(FILLED, LAYOUTS))
+WAYS = [way for way in product(FILLED, LAYOUTS) if way != ("weight_grad", "grouped")]
 in_every_way = pytest.mark.parametrize(("operator", "kernel"), WAYS)
 
 IN_SLABS = {
@@ -50,14 +52,14 @@ IN_SLABS = {
 
 
 def taken(kernel: str, operator: str, geometry: Geometry) -> bool:
-    """Whether a kernel is for these operands: `pairs` needs channels that lie last in both.
+    """Whether a kernel is for these operands: all but `beside` need channels that lie last in both.
 
     Those of one position lie first as well, and so do those of the padded input that a gradient is
     scattered to.
     """
     scattered = operator == "input_grad" and geometry.padding_mode != "zeros"
     alone = min(prod(geometry.input_size), prod(geometry.output_size)) <= 1
-    return kernel != "pairs" or not (scattered or alone)
+    return kernel == "beside" or not (scattered or alone)
 
 
 def cases(
@@ -68,21 +70,27 @@ def cases(
         ("operator", "kernel", "name"),
         [
             (operator, kernel, name)
-            for operator, kernel, name in product(operators, LAYOUTS, names)
-            if taken(kernel, operator, geometries[name])
+            for (operator, kernel), name in product(WAYS, names)
+            if operator in operators and taken(kernel, operator, geometries[name])
         ],
     )
 
 
-def depthwise(geometry: Geometry, channels: int, dtype: str = "float64", batch: int = 2) -> Case:
-    return Case(geometry, 1, 1, dtype, batch, channels)
+def layer(
+    kernel: str, geometry: Geometry, channels: int, dtype: str = "float64", batch: int = 2
+) -> Case:
+    """At least so many channels in groups of as many as a kernel is for."""
+    each = OF_A_GROUP[kernel]
+    if each > 1 and vectors.vector_lanes(np.dtype(dtype).itemsize) <= each:
+        pytest.skip(f"a vector holds no more than one group of {dtype}")
+    return Case(geometry, each, each, dtype, batch, -(-channels // each))
 
 
 @uncompiled
 @pytest.mark.parametrize("channels", [LANES, LANES + 1, 2 * LANES, 5 * LANES - 2])
 @cases(GEOMETRIES, GEOMETRIES)
 def test_every_geometry(operator: str, kernel: str, channels: int, name: str) -> None:
-    check(depthwise(GEOMETRIES[name], channels), operator, kernel, LAYOUTS[kernel])
+    check(layer(kernel, GEOMETRIES[name], channels), operator, kernel, LAYOUTS[kernel])
 
 
 @uncompiled
@@ -91,13 +99,14 @@ def test_every_geometry(operator: str, kernel: str, channels: int, name: str) ->
 def test_every_dtype(operator: str, kernel: str, dtype: str) -> None:
     lanes = vectors.vector_lanes(np.dtype(dtype).itemsize)
     for channels in (max(lanes, 2), 2 * lanes + 3):  # one channel lies first and last
-        check(depthwise(GEOMETRIES["stride"], channels, dtype), operator, kernel, LAYOUTS[kernel])
+        case = layer(kernel, GEOMETRIES["stride"], channels, dtype)
+        check(case, operator, kernel, LAYOUTS[kernel])
 
 
 @cases(IN_SLABS, IN_SLABS)
 def test_maps_of_several_slabs(operator: str, kernel: str, name: str) -> None:
     for dtype in ("float32", "complex128"):
-        case = depthwise(IN_SLABS[name], vectors.vector_lanes(4) + 3, dtype)
+        case = layer(kernel, IN_SLABS[name], vectors.vector_lanes(4) + 3, dtype)
         check(case, operator, kernel, LAYOUTS[kernel])
 
 
@@ -105,7 +114,8 @@ def test_maps_of_several_slabs(operator: str, kernel: str, name: str) -> None:
 @pytest.mark.parametrize("size", range(1, 2 * LANES + 2))
 @in_every_way
 def test_sizes_around_every_square(operator: str, kernel: str, size: int) -> None:
-    check(depthwise(Geometry.of((2, size), 3, padding=1), LANES), operator, kernel, LAYOUTS[kernel])
+    case = layer(kernel, Geometry.of((2, size), 3, padding=1), LANES)
+    check(case, operator, kernel, LAYOUTS[kernel])
 
 
 @pytest.mark.usefixtures("eager_threads")
@@ -113,7 +123,7 @@ def test_sizes_around_every_square(operator: str, kernel: str, size: int) -> Non
 def test_bits_depend_neither_on_threads_nor_on_the_batch(
     operator: str, kernel: str, name: str
 ) -> None:
-    case = depthwise(IN_SLABS[name], 2 * vectors.vector_lanes(4) + 1, "float32", batch=3)
+    case = layer(kernel, IN_SLABS[name], 2 * vectors.vector_lanes(4) + 1, "float32", batch=3)
     bits = {}
     for threads in (1, 2, 3, 7):
         arrays = laid(inexact(case), LAYOUTS[kernel])
@@ -135,22 +145,22 @@ def test_bits_depend_neither_on_threads_nor_on_the_batch(
 def test_weights_that_are_not_finite_reach_only_what_they_saw(
     operator: str, kernel: str, name: str, value: float
 ) -> None:
-    case = depthwise(GEOMETRIES[name], LANES + 2)
+    case = layer(kernel, GEOMETRIES[name], LANES + 2)
     x, w, y = (array.copy() for array in operands(case))
-    for channel in (3, LANES + 1):  # in a whole vector, and in one that isn't
+    for group in (0, len(w) - 1):  # in a whole vector, and in one that isn't
         broken = w.copy()
-        broken[channel, 0, 0, 1] = value
+        broken[group, 0, 0, 1] = value
         arrays = laid((x, broken, y), LAYOUTS[kernel])
         with np.errstate(invalid="ignore"):
             fill(operator, kernel, arrays, case.geometry)
-        others = np.arange(len(w)) != channel
+        others = np.arange(len(w)) != group
         np.testing.assert_array_equal(
             arrays[0][:, others], result(case, operator)[:, others], strict=True
         )
-        wanted = (x[:, [channel]].copy(), broken[[channel]], y[:, [channel]].copy())
+        wanted = (x[:, [group]].copy(), broken[[group]], y[:, [group]].copy())
         with np.errstate(invalid="ignore"):
             naive.input_grad(*wanted, case.geometry)
-        np.testing.assert_array_equal(arrays[0][:, [channel]], wanted[0])
+        np.testing.assert_array_equal(arrays[0][:, [group]], wanted[0])
 
 
 def compute_between_forbidden_pages() -> None:
@@ -159,7 +169,9 @@ def compute_between_forbidden_pages() -> None:
         if not prod(geometry.input_size) or not taken(kernel, operator, geometry):
             continue
         for dtype, channels in (("float32", 2 * LANES + 1), ("float64", LANES)):
-            case = depthwise(geometry, channels, dtype)
+            if vectors.vector_lanes(np.dtype(dtype).itemsize) <= OF_A_GROUP[kernel]:
+                continue
+            case = layer(kernel, geometry, channels, dtype)
             for at_end in (True, False):
                 check(case, operator, kernel, LAYOUTS[kernel], flush(at_end))
     print("nothing beyond")
@@ -187,9 +199,24 @@ CHOICES = {
 @pytest.mark.parametrize("name", CHOICES)
 def test_which_depthwise_layers_are_brought_side_by_side(name: str) -> None:
     geometry, channels, kernel = CHOICES[name]
-    x, _, y = operands(depthwise(geometry, channels))
+    x, _, y = operands(layer("beside", geometry, channels))
     reasons = jit.reasons(x, y, geometry)
     assert all(reason.startswith(kernel) for reason in reasons.values()), reasons
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4, LANES // 2, LANES])
+@pytest.mark.parametrize("filters", [2, 4])
+def test_which_groups_share_vectors(channels: int, filters: int) -> None:
+    """Those of as many filters as channels, which divide a vector and do not fill it."""
+    geometry = Geometry.of((9, 8), 3, padding=1)
+    arrays = operands(Case(geometry, filters, channels, groups=LANES))
+    for last in (False, True):
+        x, _, y = laid(arrays, (last, last))
+        reasons = jit.reasons(x, y, geometry)
+        wanted = last and channels == filters < LANES
+        for operator in FILLED:
+            is_grouped = reasons[operator].startswith("grouped: ")
+            assert is_grouped == (wanted and operator != "weight_grad")
 
 
 def test_slabs_stay_in_the_cache_and_hold_every_result_once() -> None:

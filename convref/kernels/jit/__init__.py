@@ -1,10 +1,11 @@
 """The same in Numba: tile by tile, on several threads, with nothing unrolled in memory.
 
 Every operator is one contraction, ``out[m, lane] += a[m, d] * b[d, lane]``, whose operands are read
-through lists of offsets. `plans` chooses among five ways to run it and lists the offsets: `dense`
+through lists of offsets. `plans` chooses among six ways to run it and lists the offsets: `dense`
 has the channels of a group in the lanes of the vectors, `thin` has positions there, `inner` the
-depth, and `pairs` and `beside`, for depthwise layers, have groups. Each kernel takes a range of
-units of work; `share` spreads the units over the threads.
+depth, `grouped` several groups of few channels, and `pairs` and `beside`, for depthwise layers,
+groups of one. Each kernel takes a range of units of work; `share` spreads the units over the
+threads.
 
 Compiled kernels are kept on disk (`kept`), for as long as no file of this folder changes.
 """
@@ -207,7 +208,10 @@ def reasons(x: Array, y: Array, geometry: Geometry) -> dict[str, str]:
 def warmup() -> None:
     """Compile every kernel for the dtypes that are used most, by calling it once."""
     geometry, apart = Geometry.of(40, 3, padding=1), Geometry.of(40, 5, padding=2)
-    of_each = ((1, 1, 1, geometry), (1, 16, 16, geometry), (1, 1, 16, geometry), (16, 1, 1, apart))
+    of_each = (
+        (1, 1, 1, geometry), (1, 16, 16, geometry), (1, 1, 16, geometry), (8, 2, 2, geometry),
+        (16, 1, 1, apart),
+    )  # fmt: skip
     for dtype, (groups, filters, channels, seen) in product((np.float32, np.float64), of_each):
         x = np.ones((2, groups, channels, 40), dtype)
         w = np.ones((groups, filters, channels, *seen.kernel_size), dtype)

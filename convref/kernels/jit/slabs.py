@@ -49,12 +49,15 @@ class Slabs(NamedTuple):
 
 def in_slabs(
     phases: tuple[Phase, ...], results: int, placement: Placement | None, cells: int, lanes: int,
-    blocks: int,
+    blocks: int, most: int = CELLS,
 ) -> Slabs:  # fmt: skip
-    """Slabs for ``results`` numbers of every channel, at least as many as make ``blocks`` units."""
+    """Slabs for ``results`` numbers of every channel, at least as many as make ``blocks`` units.
+
+    A slab has about ``most`` cells.
+    """
     shown, sources = placed(placement, cells)
     reach = max((int(phase.steps.max()) for phase in phases), default=0) + 1
-    pieces = max(1, ceil(cells - reach, max(CELLS - reach, reach)), min(blocks, results // FEWEST))
+    pieces = max(1, ceil(cells - reach, max(most - reach, reach)), min(blocks, results // FEWEST))
     bounds = [cut(results, piece, pieces, lanes) for piece in range(pieces + 1)]
     table: list[Line] = []
     spans: list[Line] = []

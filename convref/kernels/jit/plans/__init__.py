@@ -11,7 +11,7 @@ from typing import Any
 from convref.geometry import Axis, Geometry, Offsets
 from convref.kernels.jit import loops
 from convref.kernels.jit.crew import Kernel, listed
-from convref.kernels.jit.plans import beside, dense, inner, pairs, thin
+from convref.kernels.jit.plans import beside, dense, grouped, inner, pairs, thin
 from convref.kernels.jit.plans.plan import Ints, Plan, View
 from convref.kernels.jit.units import alike, ceil, end_to_end, most_taps
 from convref.kernels.jit.vectors import vector_lanes
@@ -94,12 +94,15 @@ def leaves_empty(lanes: int, vector: int) -> bool:
 
 def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple[str, str]:
     """The kernel for an operator on these operands, and why."""
+    seen, other = (y, x) if operator == "input_grad" else (x, y)
+    if operator != "weight_grad" and grouped.fits(seen, other, itemsize):
+        return "grouped", "several groups of few channels, side by side, fill the lanes together"
     if operator == "input_grad":
-        seen = transposed(g)
-        if few_see_many(y, x, seen.phases, itemsize) and unpadded(g):
+        met = transposed(g)
+        if few_see_many(y, x, met.phases, itemsize) and unpadded(g):
             return "inner", INNER
-        steps = end_to_end([phase.steps for phase in seen.phases])
-        return choose(y, x, seen.cells, steps, y.samples * y.groups, itemsize, seen.phases)
+        steps = end_to_end([phase.steps for phase in met.phases])
+        return choose(y, x, met.cells, steps, y.samples * y.groups, itemsize, met.phases)
     if operator == "forward" and few_see_many(x, y, (), itemsize):
         return "inner", INNER
     canvas, strides = stored(g, True), prod(axis.stride for axis in g.axes)
@@ -141,6 +144,8 @@ def contract(
         return dense.contract(a, out, seen, w, flag, itemsize, threads)
     if kernel == "inner":
         return inner.contract(a, out, seen, w, itemsize, threads)
+    if kernel == "grouped":
+        return grouped.contract(a, out, seen, w, flag, itemsize, threads)
     return thin.contract(a, out, seen, w, "scratch" in kernel, flag, itemsize, threads)
 
 

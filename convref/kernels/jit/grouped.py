@@ -1,0 +1,134 @@
+"""Groups of few channels, channels last: the channels of several groups in the lanes.
+
+    out[places[m] + lane] = sum over t, c of  x[rows[m] + steps[t] + of(lane, c)] * w[t, c, lane]
+
+where ``of(lane, c)`` is channel c of the lane's group. What a cell shows is brought to scratch once
+for each c, in every lane what that lane needs of it; then channels are taps that see other cells,
+and all slide along rows of positions as those of depthwise layers do (`slide`).
+
+Maps are done slab by slab, as in `beside`, so that what a slab sees stays in the cache.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from convref.kernels.jit.beside import SLAB, SPAN, SQUARE, clear
+from convref.kernels.jit.dense import finite
+from convref.kernels.jit.flat import (
+    aligned,
+    data,
+    empty_like,
+    keep,
+    load,
+    pointer,
+    shifted,
+    store,
+    word,
+)
+from convref.kernels.jit.kept import compiled
+from convref.kernels.jit.slide import PIECE, TILE, WAY, slide_tile
+from convref.kernels.jit.vectors import by_shape, lanes_of, shuffled, vector_lanes
+
+UNIT = 3
+"""Integers that say what a unit is."""
+
+
+def contract(words, x, w, out, start, stop):
+    """Units: block of channels, slab, sample; words as in plans.grouped.contract."""
+    tiles, spans, pieces, ways = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
+    slabs, squares, targets, holes = (
+        word(words, 4), word(words, 5), word(words, 6), word(words, 7),
+    )  # fmt: skip
+    units, broken, lines, w_lanes = word(words, 8), word(words, 9), word(words, 10), word(words, 11)
+    phases, channels, T, cells = (
+        load(words, 12), load(words, 13), load(words, 14), load(words, 15),
+    )  # fmt: skip
+    x_n, x_i, w_g, w_c, out_n = (
+        load(words, 16), load(words, 17), load(words, 18), load(words, 19), load(words, 20),
+    )  # fmt: skip
+    LANES = lanes_of(out)
+    canvas_, weights_ = empty_like(out, (cells + 1) * LANES), empty_like(out, (T + 1) * LANES)
+    canvas, weights = aligned(data(canvas_)), aligned(data(weights_))
+    packed = laid = -1
+    for unit in range(start, stop):
+        line = shifted(units, unit * UNIT)
+        lane, slab, sample = load(line, 0), load(line, 1), load(line, 2)
+        if lane != packed:
+            pack(w, lane // channels * w_g, w_lanes, w_c, channels, weights, T)
+            packed = lane
+            if load(broken, 0) >= 0 and not finite(weights, lines, T, LANES):
+                store(broken, 0, 1)
+        line = shifted(slabs, slab * SLAB)
+        if slab != laid:
+            clear(canvas, holes, load(line, 2), load(line, 3))
+            laid = slab
+        for number in range(load(line, 0), load(line, 1)):
+            run = shifted(squares, number * SQUARE)
+            at, to = sample * x_n + load(run, 0) * x_i + lane, shifted(targets, load(run, 1))
+            for i in range(load(run, 2)):
+                deal(channels, x, at + i * x_i, canvas, load(to, i))
+        for phase in range(phases):
+            span, way = shifted(spans, (slab * phases + phase) * SPAN), shifted(ways, phase * WAY)
+            some, piece_count = shifted(pieces, load(way, 0) * PIECE), load(way, 1)
+            stride, cell, w_step = load(way, 2), load(way, 3), load(way, 4)
+            for number in range(load(span, 0), load(span, 1)):
+                tile = shifted(tiles, number * TILE)
+                slide_tile(
+                    load(tile, 2), stride, canvas, load(tile, 0), cell, weights, w_step, some,
+                    piece_count, out, sample * out_n + lane + load(tile, 1), load(tile, 3),
+                )  # fmt: skip
+    keep(canvas_, weights_)
+
+
+@compiled(fastmath=False)
+def pack(w, at, lanes_at, c_step, channels, panel, T):
+    """The weights of all lanes for ``T`` pairs of a tap and a channel, the channel the faster."""
+    LANES = lanes_of(panel)
+    for t in range(T):
+        first = at + t // channels + t % channels * c_step
+        for lane in range(LANES):
+            store(panel, t * LANES + lane, load(w, first + load(lanes_at, lane)))
+
+
+def deal(channels, source, at, target, to):
+    """``target[to + c * LANES + lane] = source[at + lane - lane % channels + c]``."""
+    LANES = lanes_of(target)
+    for c in range(channels):
+        for lane in range(LANES):
+            store(target, to + c * LANES + lane, load(source, at + lane - lane % channels + c))
+
+
+@overload(deal)
+def _compiled(channels, source, at, target, to):
+    def shuffles(channels, source, at, target, to):
+        _deal(channels, source, at, target, to)
+
+    return deal if isinstance(source.dtype, types.Complex) else shuffles
+
+
+@intrinsic
+def _deal(typing_context, channels, source, at, target, to):
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        size, index = source.dtype.bitwidth // 8, ir.IntType(64)
+        LANES = vector_lanes(size)
+        vector = ir.VectorType(context.get_data_type(source.dtype), LANES).as_pointer()
+        first, last = (
+            builder.gep(pointer(context, builder, signature, args, number), [args[number + 1]])
+            for number in (1, 3)
+        )
+        seen = builder.load(builder.bitcast(first, vector), align=size)
+
+        def dealt(channels: int, _: int) -> None:
+            for c in range(channels):
+                lanes = [lane - lane % channels + c for lane in range(LANES)]
+                place = builder.bitcast(builder.gep(last, [index(c * LANES)]), vector)
+                builder.store(shuffled(builder, seen, seen, lanes), place, align=size)
+
+        shapes = tuple((2**power, 1) for power in range(1, LANES.bit_length() - 1))
+        by_shape(builder, args[0], index(1), shapes, dealt)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, source, types.int64, target, types.int64), generate

@@ -1,0 +1,59 @@
+"""Plans for kernels/jit/grouped: groups of few channels, side by side in memory."""
+
+import numpy as np
+
+from convref.kernels.jit import grouped
+from convref.kernels.jit.crew import Kernel, listed
+from convref.kernels.jit.pieces import Slides, in_slides
+from convref.kernels.jit.plans.beside import grid, lane_blocks
+from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
+from convref.kernels.jit.slabs import CELLS, in_slabs
+from convref.kernels.jit.units import ceil
+from convref.kernels.jit.vectors import vector_lanes
+from convref.phases import Seen
+
+GROUPED = Kernel(grouped.contract)
+
+
+def fits(seen: View, other: View, itemsize: int) -> bool:
+    """Whether groups have as many channels here as there, and several of them fill a vector."""
+    channels, lanes = seen.channels, vector_lanes(itemsize)
+    fill = lanes % channels == 0 and seen.groups * channels >= lanes
+    return seen.last and other.last and 1 < channels == other.channels < lanes and fill
+
+
+def contract(
+    a: View, out: View, seen: Seen, w: Ints, flag: bool, itemsize: int, threads: int
+) -> Plan:
+    """Sums over the channels of a group and taps; strides of w for a group, a depth and a lane."""
+    lanes, C, results = vector_lanes(itemsize), a.channels, max(1, out.strides[0] // out.strides[3])
+    blocks = lane_blocks(a.groups * C, lanes)
+    wanted = ceil(2 * threads, a.samples * len(blocks)) if threads > 1 else 1
+    cuts = in_slabs(seen.phases, results, seen.placement, seen.cells, lanes * C, wanted, CELLS // C)
+    begins = np.repeat(cuts.table[:, 4], len(seen.phases))
+    counts = cuts.spans[:, 1] - cuts.spans[:, 0]
+    places = cuts.places // (lanes * C) + np.repeat(begins, counts)
+    slides = by_channel(
+        in_slides(
+            seen.phases, cuts.spans, cuts.rows, places * out.strides[3], lanes * C, lanes * C
+        ), C, lanes,
+    )  # fmt: skip
+    T = C * max((int(phase.taps.max(initial=-1)) + 1 for phase in seen.phases), default=0)
+    lines, each = np.arange(max(lanes, T)) * lanes, np.arange(lanes)
+    units = grid(blocks, np.arange(len(cuts.table)), np.arange(a.samples))
+    lists = *slides, cuts.table, cuts.squares, cuts.targets, cuts.holes, units
+    sides = lines, each // C * w[0] + each % C * w[2]
+    words = listed(
+        *lists, UNASKED, *sides, len(seen.phases), C, T, cuts.cells * C, a.strides[0], a.strides[3],
+        w[0], w[1], out.strides[0],
+    )  # fmt: skip
+    return Plan(None, GROUPED, words, len(units), (*lists, *sides), flag=9 * flag)
+
+
+def by_channel(slides: Slides, channels: int, lanes: int) -> Slides:
+    """Each piece once for every channel of a group, which lie as neighbouring taps do."""
+    of_each = np.arange(channels)[:, None] * np.array([lanes, lanes, 0])
+    ways = slides.ways.copy()
+    ways[:, :2] *= channels
+    pieces = (slides.pieces[:, None] + of_each).reshape(-1, slides.pieces.shape[1])
+    return slides._replace(pieces=pieces, ways=ways)
