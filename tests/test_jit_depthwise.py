@@ -1,4 +1,4 @@
-"""Depthwise layers, and groups of few channels: `pairs`, `beside` and `grouped`."""
+"""Depthwise layers and groups of few channels: `beside`, `grouped` and `pairs`."""
 
 import sys
 from collections.abc import Iterable
@@ -30,13 +30,16 @@ from convref.kernels.jit import plans, slabs, vectors
 from convref.threads import using_threads
 
 uncompiled = pytest.mark.uncompiled
-LAYOUTS = {"pairs": (True, True), "beside": (False, False), "grouped": (True, True)}
+LAYOUTS = {"beside": (False, False), "grouped": (True, True), "pairs": (True, True)}
 """The kernels, and whether channels lie last in x and y for each."""
-OF_A_GROUP = {"pairs": 1, "beside": 1, "grouped": 2}
-"""Channels of a group for each, and as many filters."""
 DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128")
-WAYS = [way for way in product(FILLED, LAYOUTS) if way != ("weight_grad", "grouped")]
-in_every_way = pytest.mark.parametrize(("operator", "kernel"), WAYS)
+WAYS = [
+    *((operator, "beside", 1) for operator in FILLED),
+    *product(("forward", "input_grad"), ["grouped"], (1, 2)),
+    ("weight_grad", "pairs", 1),
+]
+"""Operators by kernels by the channels of a group, of which there are as many filters."""
+in_every_way = pytest.mark.parametrize(("operator", "kernel", "each"), WAYS)
 
 IN_SLABS = {
     "rows": Geometry.of((71, 67), 3, padding=1),
@@ -67,21 +70,25 @@ def cases(
 ) -> Any:
     """For each way all geometries that it is taken for."""
     return pytest.mark.parametrize(
-        ("operator", "kernel", "name"),
+        ("operator", "kernel", "each", "name"),
         [
-            (operator, kernel, name)
-            for (operator, kernel), name in product(WAYS, names)
+            (operator, kernel, each, name)
+            for (operator, kernel, each), name in product(WAYS, names)
             if operator in operators and taken(kernel, operator, geometries[name])
         ],
     )
 
 
+def shares(each: int, dtype: str) -> bool:
+    """Whether several groups of so many channels fit in a vector."""
+    return each == 1 or vectors.vector_lanes(np.dtype(dtype).itemsize) > each
+
+
 def layer(
-    kernel: str, geometry: Geometry, channels: int, dtype: str = "float64", batch: int = 2
+    each: int, geometry: Geometry, channels: int, dtype: str = "float64", batch: int = 2
 ) -> Case:
-    """At least so many channels in groups of as many as a kernel is for."""
-    each = OF_A_GROUP[kernel]
-    if each > 1 and vectors.vector_lanes(np.dtype(dtype).itemsize) <= each:
+    """At least so many channels in groups of as many as these."""
+    if not shares(each, dtype):
         pytest.skip(f"a vector holds no more than one group of {dtype}")
     return Case(geometry, each, each, dtype, batch, -(-channels // each))
 
@@ -89,41 +96,41 @@ def layer(
 @uncompiled
 @pytest.mark.parametrize("channels", [LANES, LANES + 1, 2 * LANES, 5 * LANES - 2])
 @cases(GEOMETRIES, GEOMETRIES)
-def test_every_geometry(operator: str, kernel: str, channels: int, name: str) -> None:
-    check(layer(kernel, GEOMETRIES[name], channels), operator, kernel, LAYOUTS[kernel])
+def test_every_geometry(operator: str, kernel: str, each: int, channels: int, name: str) -> None:
+    check(layer(each, GEOMETRIES[name], channels), operator, kernel, LAYOUTS[kernel])
 
 
 @uncompiled
 @pytest.mark.parametrize("dtype", DTYPES)
 @in_every_way
-def test_every_dtype(operator: str, kernel: str, dtype: str) -> None:
+def test_every_dtype(operator: str, kernel: str, each: int, dtype: str) -> None:
     lanes = vectors.vector_lanes(np.dtype(dtype).itemsize)
     for channels in (max(lanes, 2), 2 * lanes + 3):  # one channel lies first and last
-        case = layer(kernel, GEOMETRIES["stride"], channels, dtype)
+        case = layer(each, GEOMETRIES["stride"], channels, dtype)
         check(case, operator, kernel, LAYOUTS[kernel])
 
 
 @cases(IN_SLABS, IN_SLABS)
-def test_maps_of_several_slabs(operator: str, kernel: str, name: str) -> None:
+def test_maps_of_several_slabs(operator: str, kernel: str, each: int, name: str) -> None:
     for dtype in ("float32", "complex128"):
-        case = layer(kernel, IN_SLABS[name], vectors.vector_lanes(4) + 3, dtype)
+        case = layer(each, IN_SLABS[name], vectors.vector_lanes(4) + 3, dtype)
         check(case, operator, kernel, LAYOUTS[kernel])
 
 
 @uncompiled
 @pytest.mark.parametrize("size", range(1, 2 * LANES + 2))
 @in_every_way
-def test_sizes_around_every_square(operator: str, kernel: str, size: int) -> None:
-    case = layer(kernel, Geometry.of((2, size), 3, padding=1), LANES)
+def test_sizes_around_every_square(operator: str, kernel: str, each: int, size: int) -> None:
+    case = layer(each, Geometry.of((2, size), 3, padding=1), LANES)
     check(case, operator, kernel, LAYOUTS[kernel])
 
 
 @pytest.mark.usefixtures("eager_threads")
 @cases(IN_SLABS, IN_SLABS)
 def test_bits_depend_neither_on_threads_nor_on_the_batch(
-    operator: str, kernel: str, name: str
+    operator: str, kernel: str, each: int, name: str
 ) -> None:
-    case = layer(kernel, IN_SLABS[name], 2 * vectors.vector_lanes(4) + 1, "float32", batch=3)
+    case = layer(each, IN_SLABS[name], 2 * vectors.vector_lanes(4) + 1, "float32", batch=3)
     bits = {}
     for threads in (1, 2, 3, 7):
         arrays = laid(inexact(case), LAYOUTS[kernel])
@@ -143,9 +150,9 @@ def test_bits_depend_neither_on_threads_nor_on_the_batch(
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 @cases(["short rows", "stride", "input dilation", "circular"], GEOMETRIES, ["input_grad"])
 def test_weights_that_are_not_finite_reach_only_what_they_saw(
-    operator: str, kernel: str, name: str, value: float
+    operator: str, kernel: str, each: int, name: str, value: float
 ) -> None:
-    case = layer(kernel, GEOMETRIES[name], LANES + 2)
+    case = layer(each, GEOMETRIES[name], LANES + 2)
     x, w, y = (array.copy() for array in operands(case))
     for group in (0, len(w) - 1):  # in a whole vector, and in one that isn't
         broken = w.copy()
@@ -165,13 +172,14 @@ def test_weights_that_are_not_finite_reach_only_what_they_saw(
 
 def compute_between_forbidden_pages() -> None:
     """Ends the process with a signal where a kernel reads beyond an operand."""
-    for geometry, (operator, kernel) in product((*GEOMETRIES.values(), IN_SLABS["phases"]), WAYS):
+    geometries = *GEOMETRIES.values(), IN_SLABS["phases"]
+    for geometry, (operator, kernel, each) in product(geometries, WAYS):
         if not prod(geometry.input_size) or not taken(kernel, operator, geometry):
             continue
         for dtype, channels in (("float32", 2 * LANES + 1), ("float64", LANES)):
-            if vectors.vector_lanes(np.dtype(dtype).itemsize) <= OF_A_GROUP[kernel]:
+            if not shares(each, dtype):
                 continue
-            case = layer(kernel, geometry, channels, dtype)
+            case = layer(each, geometry, channels, dtype)
             for at_end in (True, False):
                 check(case, operator, kernel, LAYOUTS[kernel], flush(at_end))
     print("nothing beyond")
@@ -199,13 +207,13 @@ CHOICES = {
 @pytest.mark.parametrize("name", CHOICES)
 def test_which_depthwise_layers_are_brought_side_by_side(name: str) -> None:
     geometry, channels, kernel = CHOICES[name]
-    x, _, y = operands(layer("beside", geometry, channels))
+    x, _, y = operands(layer(1, geometry, channels))
     reasons = jit.reasons(x, y, geometry)
     assert all(reason.startswith(kernel) for reason in reasons.values()), reasons
 
 
-@pytest.mark.parametrize("channels", [2, 3, 4, LANES // 2, LANES])
-@pytest.mark.parametrize("filters", [2, 4])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, LANES // 2, LANES])
+@pytest.mark.parametrize("filters", [1, 2, 4])
 def test_which_groups_share_vectors(channels: int, filters: int) -> None:
     """Those of as many filters as channels, which divide a vector and do not fill it."""
     geometry = Geometry.of((9, 8), 3, padding=1)

@@ -12,12 +12,10 @@ import pytest
 from numba import njit
 
 from convref.geometry import Geometry
-from convref.kernels import jit
 from convref.kernels.jit import dots, micro, move
 from convref.kernels.jit.flat import data, keep, load, store
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import stored
-from convref.threads import using_threads
 
 Array = np.ndarray[Any, Any]
 pytestmark = pytest.mark.uncompiled
@@ -229,22 +227,6 @@ def test_pack_and_unpack_move_a_panel(dtype: str, rng: np.random.Generator) -> N
             only_panel[in_panel] = panel[in_panel]
             unpack(only_panel, lines, target, offsets + 5, lanes_at, run, count, wide)
             np.testing.assert_array_equal(target, source, note)
-
-
-@every_dtype
-def test_a_matrix_is_transposed(dtype: str, rng: np.random.Generator) -> None:
-    lanes = lanes_of(dtype)
-    for rows, columns in product(
-        (1, lanes - 1, lanes, 2 * lanes + 1), (1, 2, lanes, 3 * lanes + 1)
-    ):
-        around = untouched(rows * columns + 2 * lanes, dtype)
-        matrix = with_values(rows * columns, dtype, np.arange(rows * columns), rng)
-        expected = around.copy()
-        expected[lanes:-lanes] = matrix.reshape(rows, columns).T.ravel()
-        with using_threads(2):
-            into = around[lanes:-lanes].reshape(columns, rows)
-            jit.transpose(matrix.reshape(rows, columns), into)
-        np.testing.assert_array_equal(around, expected, f"{rows} x {columns}")
 
 
 PLACED = {

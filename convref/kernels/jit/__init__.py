@@ -3,7 +3,7 @@
 Every operator is one contraction, ``out[m, lane] += a[m, d] * b[d, lane]``, whose operands are read
 through lists of offsets. `plans` chooses among six ways to run it and lists the offsets: `dense`
 has the channels of a group in the lanes of the vectors, `thin` has positions there, `inner` the
-depth, `grouped` several groups of few channels, and `pairs` and `beside`, for depthwise layers,
+depth, `grouped` the channels of several groups, and `pairs` and `beside`, for depthwise layers,
 groups of one. Each kernel takes a range of units of work; `share` spreads the units over the
 threads.
 
@@ -25,8 +25,7 @@ from convref.geometry import Geometry
 from convref.kernels.jit import plans
 from convref.kernels.jit.crew import address, share
 from convref.kernels.jit.plans.dense import DENSE
-from convref.kernels.jit.plans.pairs import PAIRS, PAIRS_WEIGHTS
-from convref.kernels.jit.plans.plan import TRANSPOSE, UNASKED, Ints, Plan, View
+from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
 from convref.memory import check_fits
 from convref.threads import num_threads
@@ -41,7 +40,7 @@ def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Fill y."""
     if y.size:
         plan = planned(plans.forward, geometry, x, w, y)
-        run(plan, x, across(plan, w), y, y.size * w.shape[2] * w.shape[3])
+        run(plan, x, w, y, y.size * w.shape[2] * w.shape[3])
 
 
 def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
@@ -51,11 +50,6 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         return
     plan = planned(plans.weight_grad, geometry, x, w, y)
     macs = y.size * w.shape[2] * w.shape[3]
-    if plan.kernel is PAIRS_WEIGHTS:
-        by_taps = np.empty((w.shape[-1], len(w)), w.dtype)
-        run(plan, x, y, by_taps, macs)
-        transpose(by_taps, w)
-        return
     if plan.pieces == 1:
         run(plan, x, y, w, macs)
         return
@@ -83,8 +77,7 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         plan = planned(plans.input_grad, geometry, x, w, y)
         if not plan.covers:
             x[...] = 0
-        suspicious = run(plan, y, across(plan, w), x, macs) or plan.kernel is PAIRS
-        anew = suspicious and not np.isfinite(w).all()
+        anew = run(plan, y, w, x, macs) and not np.isfinite(w).all()
     if anew:
         canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
         dy = np.ascontiguousarray(y)
@@ -138,23 +131,6 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
         a, b = b, a
     share(plan.kernel, words, a, b, out, plan.units, macs)
     return bool(flag[0] > 0)
-
-
-def across(plan: Plan, w: Array) -> Array:
-    """The weights as the kernel reads them: of the pairs as (T, G), else as they are."""
-    if plan.kernel is not PAIRS:
-        return w
-    by_taps = np.empty((w.shape[-1], len(w)), w.dtype)
-    transpose(np.ascontiguousarray(w.reshape(len(w), -1)), by_taps)
-    return by_taps
-
-
-def transpose(matrix: Array, into: Array) -> None:
-    """Fill an array with a matrix, transposed; NumPy takes as long for it as for a small layer."""
-    words, units = plans.transposing(*matrix.shape, matrix.itemsize)
-    if config.DISABLE_JIT:
-        matrix, into = matrix.reshape(-1), into.reshape(-1)
-    share(TRANSPOSE, words, matrix, matrix, into, units, matrix.size)
 
 
 def planned(make: Callable[..., Plan], geometry: Geometry, x: Array, w: Array, y: Array) -> Plan:

@@ -1,16 +1,17 @@
-"""Groups of few channels, channels last: the channels of several groups in the lanes.
+"""Groups of few channels, or of one, channels last: those of several groups in the lanes.
 
     out[places[m] + lane] = sum over t, c of  x[rows[m] + steps[t] + of(lane, c)] * w[t, c, lane]
 
 where ``of(lane, c)`` is channel c of the lane's group. What a cell shows is brought to scratch once
 for each c, in every lane what that lane needs of it; then channels are taps that see other cells,
-and all slide along rows of positions as those of depthwise layers do (`slide`).
+and all slide along rows of positions (`slide`).
 
 Maps are done slab by slab, as in `beside`, so that what a slab sees stays in the cache.
 """
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
@@ -37,28 +38,35 @@ UNIT = 3
 
 
 def contract(words, x, w, out, start, stop):
-    """Units: block of channels, slab, sample; words as in plans.grouped.contract."""
+    """Units: slab, sample, block of channels; words as in plans.grouped.contract.
+
+    Neighbouring blocks share lines of memory, so they have their turn one after the other.
+    """
     tiles, spans, pieces, ways = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
     slabs, squares, targets, holes = (
         word(words, 4), word(words, 5), word(words, 6), word(words, 7),
     )  # fmt: skip
-    units, broken, lines, w_lanes = word(words, 8), word(words, 9), word(words, 10), word(words, 11)
-    phases, channels, T, cells = (
-        load(words, 12), load(words, 13), load(words, 14), load(words, 15),
+    units, broken, lines, w_lanes, lanes = (
+        word(words, 8), word(words, 9), word(words, 10), word(words, 11), word(words, 12),
+    )  # fmt: skip
+    blocks, phases, channels, T, cells = (
+        load(words, 13), load(words, 14), load(words, 15), load(words, 16), load(words, 17),
     )  # fmt: skip
     x_n, x_i, w_g, w_c, out_n = (
-        load(words, 16), load(words, 17), load(words, 18), load(words, 19), load(words, 20),
+        load(words, 18), load(words, 19), load(words, 20), load(words, 21), load(words, 22),
     )  # fmt: skip
     LANES = lanes_of(out)
-    canvas_, weights_ = empty_like(out, (cells + 1) * LANES), empty_like(out, (T + 1) * LANES)
-    canvas, weights = aligned(data(canvas_)), aligned(data(weights_))
-    packed = laid = -1
+    canvas_ = empty_like(out, (cells + 1) * LANES)
+    panels_ = empty_like(out, (blocks * T + 1) * LANES)
+    packed_ = np.zeros(blocks, np.int64)
+    canvas, panels, packed, laid = aligned(data(canvas_)), aligned(data(panels_)), data(packed_), -1
     for unit in range(start, stop):
         line = shifted(units, unit * UNIT)
-        lane, slab, sample = load(line, 0), load(line, 1), load(line, 2)
-        if lane != packed:
+        slab, sample, block = load(line, 0), load(line, 1), load(line, 2)
+        lane, weights = load(lanes, block), shifted(panels, block * T * LANES)
+        if load(packed, block) == 0:
             pack(w, lane // channels * w_g, w_lanes, w_c, channels, weights, T)
-            packed = lane
+            store(packed, block, 1)
             if load(broken, 0) >= 0 and not finite(weights, lines, T, LANES):
                 store(broken, 0, 1)
         line = shifted(slabs, slab * SLAB)
@@ -80,7 +88,7 @@ def contract(words, x, w, out, start, stop):
                     load(tile, 2), stride, canvas, load(tile, 0), cell, weights, w_step, some,
                     piece_count, out, sample * out_n + lane + load(tile, 1), load(tile, 3),
                 )  # fmt: skip
-    keep(canvas_, weights_)
+    keep(canvas_, panels_, packed_)
 
 
 @compiled(fastmath=False)
@@ -127,7 +135,7 @@ def _deal(typing_context, channels, source, at, target, to):
                 place = builder.bitcast(builder.gep(last, [index(c * LANES)]), vector)
                 builder.store(shuffled(builder, seen, seen, lanes), place, align=size)
 
-        shapes = tuple((2**power, 1) for power in range(1, LANES.bit_length() - 1))
+        shapes = tuple((2**power, 1) for power in range(LANES.bit_length() - 1))
         by_shape(builder, args[0], index(1), shapes, dealt)
         return context.get_dummy_value()
 

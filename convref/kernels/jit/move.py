@@ -97,31 +97,6 @@ def place_last(words, x, _, canvas, start, stop):
                 store(canvas, i, 0)
 
 
-def transpose_all(words, source, _, target, start, stop):
-    """Transpose a matrix of so many rows and columns; units are blocks of LANES rows."""
-    rows, columns, LANES = load(words, 0), load(words, 1), lanes_of(source)
-    lines_ = np.empty(2 * LANES, np.int64)
-    lines = data(lines_)
-    target_lines = shifted(lines, LANES)
-    for line in range(LANES):
-        store(lines, line, line * columns)
-        store(target_lines, line, line * rows)
-    for row in range(start * LANES, min(stop * LANES, rows), LANES):
-        for column in range(0, columns, LANES):
-            at, to, count = (
-                row * columns + column,
-                column * rows + row,
-                min(LANES, columns - column),
-            )
-            if row + LANES <= rows and at + (LANES - 1) * columns + LANES <= rows * columns:
-                transpose(source, at, lines, target, to, target_lines, count, 1)
-                continue
-            for i in range(min(LANES, rows - row)):
-                for j in range(count):
-                    store(target, to + j * rows + i, load(source, at + i * columns + j))
-    keep(lines_)
-
-
 @compiled(fastmath=False)
 def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
     """``panel[lines[i] + lane] = source[offsets[i] + lanes_at[lane]]``; ``limit`` is the source's.

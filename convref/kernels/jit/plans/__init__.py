@@ -6,14 +6,13 @@ what the kernel then only follows: offsets, strides, and a line of integers for 
 
 from functools import lru_cache
 from math import prod
-from typing import Any
 
 from convref.geometry import Axis, Geometry, Offsets
 from convref.kernels.jit import loops
 from convref.kernels.jit.crew import Kernel, listed
 from convref.kernels.jit.plans import beside, dense, grouped, inner, pairs, thin
 from convref.kernels.jit.plans.plan import Ints, Plan, View
-from convref.kernels.jit.units import alike, ceil, end_to_end, most_taps
+from convref.kernels.jit.units import alike, end_to_end, most_taps
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Phase, Seen, as_one_phase, stored, transposed, unpadded
 
@@ -96,7 +95,7 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
     """The kernel for an operator on these operands, and why."""
     seen, other = (y, x) if operator == "input_grad" else (x, y)
     if operator != "weight_grad" and grouped.fits(seen, other, itemsize):
-        return "grouped", "several groups of few channels, side by side, fill the lanes together"
+        return "grouped", "groups have few channels, side by side: those of several fill the lanes"
     if operator == "input_grad":
         met = transposed(g)
         if few_see_many(y, x, met.phases, itemsize) and unpadded(g):
@@ -136,8 +135,6 @@ def contract(
     ``w`` are the strides of the weights for a group, a depth and a lane, and ``flag`` asks whether
     they are finite.
     """
-    if kernel == "pairs":
-        return pairs.contract(a, out, seen, itemsize, threads)
     if kernel == "beside":
         return beside.contract(a, out, seen, w, flag, itemsize, threads)
     if kernel == "dense":
@@ -159,12 +156,6 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     if kernel == "dense":
         return dense.weight_grad(g, x, y, w, itemsize, threads)
     return thin.weight_grad(g, x, y, w, "scratch" in kernel, itemsize, threads)
-
-
-@lru_cache(maxsize=128)
-def transposing(rows: int, columns: int, itemsize: int) -> tuple[Any, int]:
-    """Words and units for the transpose of a matrix."""
-    return listed(rows, columns), ceil(rows, vector_lanes(itemsize))
 
 
 @lru_cache(maxsize=128)

@@ -1,4 +1,4 @@
-"""Plans for kernels/jit/grouped: groups of few channels, side by side in memory."""
+"""Plans for kernels/jit/grouped: groups of few channels, or of one, side by side in memory."""
 
 import numpy as np
 
@@ -14,12 +14,15 @@ from convref.phases import Seen
 
 GROUPED = Kernel(grouped.contract)
 
+NUMBERS = 1 << 18
+"""Those of all channels that a slab sees, for the next lanes to find them in the L2 cache."""
+
 
 def fits(seen: View, other: View, itemsize: int) -> bool:
     """Whether groups have as many channels here as there, and several of them fill a vector."""
     channels, lanes = seen.channels, vector_lanes(itemsize)
     fill = lanes % channels == 0 and seen.groups * channels >= lanes
-    return seen.last and other.last and 1 < channels == other.channels < lanes and fill
+    return seen.last and other.last and channels == other.channels < lanes and fill
 
 
 def contract(
@@ -29,7 +32,8 @@ def contract(
     lanes, C, results = vector_lanes(itemsize), a.channels, max(1, out.strides[0] // out.strides[3])
     blocks = lane_blocks(a.groups * C, lanes)
     wanted = ceil(2 * threads, a.samples * len(blocks)) if threads > 1 else 1
-    cuts = in_slabs(seen.phases, results, seen.placement, seen.cells, lanes * C, wanted, CELLS // C)
+    most = min(CELLS // C, NUMBERS // (a.groups * C))
+    cuts = in_slabs(seen.phases, results, seen.placement, seen.cells, lanes * C, wanted, most)
     begins = np.repeat(cuts.table[:, 4], len(seen.phases))
     counts = cuts.spans[:, 1] - cuts.spans[:, 0]
     places = cuts.places // (lanes * C) + np.repeat(begins, counts)
@@ -40,12 +44,12 @@ def contract(
     )  # fmt: skip
     T = C * max((int(phase.taps.max(initial=-1)) + 1 for phase in seen.phases), default=0)
     lines, each = np.arange(max(lanes, T)) * lanes, np.arange(lanes)
-    units = grid(blocks, np.arange(len(cuts.table)), np.arange(a.samples))
+    units = grid(*map(np.arange, (len(cuts.table), a.samples, len(blocks))))
     lists = *slides, cuts.table, cuts.squares, cuts.targets, cuts.holes, units
-    sides = lines, each // C * w[0] + each % C * w[2]
+    sides = lines, each // C * w[0] + each % C * w[2], blocks
     words = listed(
-        *lists, UNASKED, *sides, len(seen.phases), C, T, cuts.cells * C, a.strides[0], a.strides[3],
-        w[0], w[1], out.strides[0],
+        *lists, UNASKED, *sides, len(blocks), len(seen.phases), C, T, cuts.cells * C, a.strides[0],
+        a.strides[3], *w[:2], out.strides[0],
     )  # fmt: skip
     return Plan(None, GROUPED, words, len(units), (*lists, *sides), flag=9 * flag)
 

@@ -15,7 +15,6 @@ from convref.phases import Placement
 Ints = tuple[int, ...]
 
 PLACE, PLACE_LAST = Kernel(move.place_all), Kernel(move.place_last)
-TRANSPOSE = Kernel(move.transpose_all)
 
 UNASKED = np.array([-1])
 """In place of the flag that says whether weights are not finite, where nobody asks."""
