@@ -25,7 +25,7 @@ from convref.checks import (
 from convref.dtypes import accumulator, promoted
 from convref.errors import ShapeError
 from convref.geometry import Geometry, bind
-from convref.memory import check_fits
+from convref.memory import check_fits, empty
 from convref.spec import ConvSpec
 from convref.threads import using_threads
 
@@ -267,7 +267,7 @@ def fresh(shape: Shape, dtype: np.dtype[Any], out: Array | None, *inputs: Array 
     """``out``, if it can serve, or a fresh array."""
     if out is None:
         check_fits(largest(shape) * dtype.itemsize, "the output", shape)
-        return np.empty(shape, dtype)
+        return empty(shape, dtype)
     check_out(out, shape, dtype, *inputs)
     return out
 
@@ -283,7 +283,7 @@ def workspace(result: Array, total: np.dtype[Any]) -> Array:
     if result.dtype == total and flags.c_contiguous and flags.aligned:
         return result
     check_fits(result.size * total.itemsize, "the sums", result.shape)
-    return np.empty(result.shape, total)
+    return empty(result.shape, total)
 
 
 def restore(target: Array, result: Array) -> Array:

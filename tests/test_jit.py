@@ -36,6 +36,7 @@ from convref.kernels.jit import crew, dense, dots, micro, plans, vectors
 from convref.kernels.jit.plans import plan
 from convref.kernels.jit.plans.plan import UNASKED, Plan
 from convref.kernels.jit.units import FEWEST_ROWS, table, thin_table
+from convref.memory import address
 from convref.phases import stored
 from convref.threads import using_threads
 
@@ -253,7 +254,7 @@ def test_a_plan_keeps_what_its_words_point_to(
     (plan,) = made
     words = [*plan.words, *(plan.placing.words if plan.placing else ())]
     addresses = {int(number) for number in words if number > LARGEST_OFFSET}
-    kept = {crew.address(array) for array in (*arrays_in(plan), UNASKED)}
+    kept = {address(array) for array in (*arrays_in(plan), UNASKED)}
     assert addresses
     assert addresses <= kept
 

@@ -23,6 +23,7 @@ import convref
 from convref.kernels.jit import crew
 from convref.kernels.jit.crew import Crew, Kernel, _add, _look, listed, share
 from convref.kernels.jit.flat import load, store, word
+from convref.memory import address
 from convref.threads import using_threads
 
 Array = np.ndarray[Any, Any]
@@ -139,7 +140,7 @@ def test_a_caller_begins_with_the_first_chunk_and_a_helper_with_the_last(
     """Five units in three chunks, of which one, two and two."""
     board, done = np.zeros_like(Crew().board), np.zeros(1, np.int64)
     words, one, out = listed(done), np.ones(1), np.ones(5)
-    places = NUMBER.address(out.dtype), *map(crew.address, (words, one, one, out))
+    places = NUMBER.address(out.dtype), *map(address, (words, one, one, out))
     crew.post(board, 1, *places, 3, 5, 1)
     crew.take_chunks(board, helping)
     assert out.tolist() == [order.index(unit) for unit in range(5)]
@@ -517,9 +518,3 @@ def ends_well(script: str) -> None:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BEGIN + script]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
-
-
-@pytest.mark.parametrize("array", [np.zeros(3), np.zeros((2, 3))[1:], np.zeros(0), np.zeros(())])
-def test_the_address_that_is_read_is_the_one_that_numpy_tells(array):
-    assert crew.address is crew.address_read
-    assert crew.address_read(array) == crew.address_told(array)

@@ -126,3 +126,20 @@ def test_exactly_all_of_the_memory_is_allowed(small_machine: None) -> None:
 )
 def test_readable(count: int, text: str) -> None:
     assert memory.readable(count) == text
+
+
+@pytest.mark.parametrize("array", [np.zeros(3), np.zeros((2, 3))[1:], np.zeros(0), np.zeros(())])
+def test_the_address_that_is_read_is_the_one_that_numpy_tells(array: memory.Array) -> None:
+    assert memory.address is memory.address_read
+    assert memory.address_read(array) == memory.address_told(array)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "complex128", np.longdouble])
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (3, 5, 7)])
+def test_new_arrays_begin_on_a_line(shape: tuple[int, ...], dtype: str) -> None:
+    for array in (memory.empty(shape, np.dtype(dtype)) for _ in range(20)):
+        assert memory.address(array) % memory.LINE == 0
+        assert (array.shape, array.dtype) == (shape, dtype)
+        assert array.flags.carray
+        array[...] = 1
+        np.testing.assert_array_equal(array, np.ones(shape, dtype))

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from convref.geometry import Geometry
 from convref.kernels.jit import plans
-from convref.kernels.jit.crew import address, share
+from convref.kernels.jit.crew import share
 from convref.kernels.jit.plans.dense import DENSE
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
-from convref.memory import check_fits
+from convref.memory import address, check_fits
 from convref.threads import num_threads
 
 Array = NDArray[Any]

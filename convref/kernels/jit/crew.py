@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from convref.kernels.jit.flat import pointer
 from convref.kernels.jit.kept import callback, compiled
+from convref.memory import address
 from convref.threads import num_threads
 
 Array = NDArray[Any]
@@ -72,24 +73,6 @@ def listed(*items: int | Array) -> Any:
     if config.DISABLE_JIT:
         return tuple(i.ravel() if isinstance(i, np.ndarray) else i for i in items)
     return np.array([address(i) if isinstance(i, np.ndarray) else i for i in items], np.int64)
-
-
-def address_told(a: Array) -> int:
-    """Where an array begins; all strides are positive."""
-    return a.__array_interface__["data"][0]  # type: ignore[no-any-return]
-
-
-def address_read(a: Array) -> int | None:
-    """The same in a fifth of the time: the first field of an array, after the head of any object.
-
-    Which field that is belongs to NumPy's C interface (PyArrayObject_fields).
-    """
-    return ctypes.c_void_p.from_address(id(a) + object.__basicsize__).value
-
-
-_probe = np.zeros(1)
-address: Any = address_read if address_read(_probe) == address_told(_probe) else address_told
-"""Read where that works, which it may not in another Python than CPython."""
 
 
 class Crew:
