@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal, Self, TypedDict, Unpack, cast, get_args
+from typing import Any, Literal, Self, TypedDict, Unpack, get_args
 
 from convref import padding as paddings
 from convref.errors import WordError, shown
@@ -27,17 +27,17 @@ class Words(TypedDict, total=False):
     layout: str
 
 
-_made: dict[tuple[object, ...], "ConvSpec"] = {}
+_made: dict[tuple[object, ...], Any] = {}
 """Specs by the words they were made of, which are often the same."""
 MOST_MADE = 1000
 
 
-def _are_plain(values: Iterable[object]) -> bool:
+def _are_plain(values: Iterable[Any]) -> bool:
     """Whether words are all strings, integers, or tuples of plain words."""
     for value in values:
         kind = type(value)
         if kind is tuple:
-            for item in cast(Iterable[object], value):
+            for item in value:
                 if type(item) is not int and not _are_plain((item,)):
                     return False
         elif kind is not str and kind is not int:
@@ -70,7 +70,8 @@ groups=1, padding_mode='zeros', layout='channels_first')
         # 1, 1.0 and True are equal as keys, and only the first is an integer: plain words alone.
         plain = _are_plain(words.values())
         if plain and key in _made:
-            return cast(Self, _made[key])
+            found: Self = _made[key]
+            return found
         spec = cls._of(rank, words)
         if plain and len(_made) < MOST_MADE:
             _made[key] = spec

@@ -143,7 +143,8 @@ def share(
         return
     if crew.helpers < threads - 1:
         crew.hire(threads - 1)
-    chunks, turn = min(units, threads * CHUNKS_PER_THREAD), next(crew.turns)
+    chunks = min(units, threads * CHUNKS_PER_THREAD, 1 + macs // WORTH_A_THREAD)
+    turn = next(crew.turns)
     if macs > units * WORTH_A_THREAD:
         # Of units a few more than chunks none is to be two large ones: who takes that last is late.
         chunks = -(-units // (units // chunks))
