@@ -196,22 +196,28 @@ def test_no_arguments_show_the_commands():
     assert all(command in output + messages for command in ("verify", "info", "warmup"))
 
 
-EXPLAINED = {
-    "dense": ("1x16x9x9", "16x16x3x3", {}),
-    "thin": ("1x1x9x9", "1x1x3x3", {"stride": 2}),
-    "pairs": ("1x9x9x64", "64x1x3x3", {"groups": 64, "layout": "channels_last"}),
-}
+LAST = {"layout": "channels_last"}
+EXPLAINED = [
+    ("1x16x9x9", "16x16x3x3", {}, ["dense"] * 3),
+    ("1x1x9x9", "1x1x3x3", {"stride": 2}, ["thin"] * 3),
+    ("1x64x9x9", "64x1x3x3", {"groups": 64}, ["beside"] * 3),
+    ("1x9x9x64", "64x1x3x3", {"groups": 64, **LAST}, ["grouped", "grouped", "pairs"]),
+    ("1x9x9x64", "64x2x3x3", {"groups": 32, **LAST}, ["grouped", "grouped", "thin"]),
+    ("1x9x9x64", "2x64x3x3", LAST, ["inner", "dense", "thin"]),
+    ("1x9x9x2", "64x2x3x3", LAST, ["dense", "inner", "dense"]),
+]
 
 
 @pytest.mark.numba
-@pytest.mark.parametrize("kernel", EXPLAINED)
-def test_info_explains_the_choice_of_a_kernel(kernel):
-    x, w, words = EXPLAINED[kernel]
+@pytest.mark.parametrize(("x", "w", "words", "kernels"), EXPLAINED)
+def test_info_explains_the_choice_of_a_kernel(x, w, words, kernels):
     code, output, _ = run("info", "--json", "--explain", x, w, "--words", json.dumps(words))
     assert code == 0
     reasons = json.loads(output)
     assert list(reasons) == ["forward", "input_grad", "weight_grad"]
-    assert all(reason.startswith(kernel) and ": " in reason for reason in reasons.values())
+    for reason, kernel in zip(reasons.values(), kernels, strict=True):
+        assert reason.startswith(kernel)
+        assert ": " in reason
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Which kernel a convolution gets, and its operands as lists of offsets and units of work.
 
-`choose` makes the choice. A file for each kernel writes down, once for every geometry and kept,
+`choice` makes the choice. A file for each kernel writes down, once for every geometry and kept,
 what the kernel then only follows: offsets, strides, and a line of integers for each unit of work.
 """
 
@@ -30,7 +30,6 @@ worth storing a canvas phase by phase."""
 DEEP, ENOUGH, EMPTY = 1 << 13, 128, 16
 """Products in a sum for which a tile of positions may still need a copy of all that it sees; the
 fewest positions that fill tiles well; and one lane in how many may stay empty in a tile of them."""
-INNER = "few channels in a group see many, side by side: what is seen fills the lanes"
 SCRATCH, SMALL = 1 << 16, 1 << 12
 """Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
 one unit may place for all others."""
@@ -93,23 +92,20 @@ def leaves_empty(lanes: int, vector: int) -> bool:
 
 def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple[str, str]:
     """The kernel for an operator on these operands, and why."""
-    seen, other = (y, x) if operator == "input_grad" else (x, y)
-    if operator != "weight_grad" and grouped.fits(seen, other, itemsize):
-        return "grouped", "groups have few channels, side by side: those of several fill the lanes"
-    if operator == "input_grad":
-        met = transposed(g)
-        if few_see_many(y, x, met.phases, itemsize) and unpadded(g):
-            return "inner", INNER
-        steps = end_to_end([phase.steps for phase in met.phases])
-        return choose(y, x, met.cells, steps, y.samples * y.groups, itemsize, met.phases)
-    if operator == "forward" and few_see_many(x, y, (), itemsize):
-        return "inner", INNER
-    canvas, strides = stored(g, True), prod(axis.stride for axis in g.axes)
     if operator == "weight_grad":
-        return choose(x, y, canvas.cells, g.taps, x.groups, itemsize, ())
-    uses = strides == 1 or y.channels * len(g.taps) >= USES * strides
-    phases = as_one_phase(canvas).phases if uses else ()
-    return choose(x, y, canvas.cells, g.taps, x.samples * x.groups, itemsize, phases)
+        return choose(x, y, stored(g, True).cells, g.taps, x.groups, itemsize, ())
+    backward = operator == "input_grad"
+    seen, other = (y, x) if backward else (x, y)
+    if grouped.fits(seen, other, itemsize):
+        return "grouped", "groups have few channels, side by side: those of several fill the lanes"
+    met = transposed(g) if backward else as_one_phase(stored(g, True))
+    if few_see_many(seen, other, met.phases, itemsize) and (not backward or unpadded(g)):
+        return "inner", "few channels see many, side by side: what they see fills the lanes"
+    strides = prod(axis.stride for axis in g.axes)
+    uses = backward or strides == 1 or y.channels * len(g.taps) >= USES * strides
+    taps = end_to_end([phase.steps for phase in met.phases]) if backward else g.taps
+    units = seen.samples * seen.groups
+    return choose(seen, other, met.cells, taps, units, itemsize, met.phases if uses else ())
 
 
 def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:

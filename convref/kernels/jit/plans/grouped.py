@@ -21,8 +21,8 @@ NUMBERS = 1 << 18
 def fits(seen: View, other: View, itemsize: int) -> bool:
     """Whether groups have as many channels here as there, and several of them fill a vector."""
     channels, lanes = seen.channels, vector_lanes(itemsize)
-    fill = lanes % channels == 0 and seen.groups * channels >= lanes
-    return seen.last and other.last and channels == other.channels < lanes and fill
+    several = channels == other.channels <= max(1, lanes // 2) and lanes % channels == 0
+    return seen.last and other.last and several and seen.groups * channels >= lanes
 
 
 def contract(
