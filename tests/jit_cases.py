@@ -134,12 +134,12 @@ def only(kernel: str) -> Iterator[list[str]]:
 def fill(operator: str, kernel: str, arrays: list[Array], geometry: Geometry) -> None:
     """Call the operator, and make sure that it takes this kernel.
 
-    Channels of one position, or none, lie last and first: then what `inner` would do is another's.
+    Where there is no input, what `inner` would do is another's.
     """
     with only(kernel) as chosen:
         getattr(jit, operator)(*arrays, geometry)
-    alone = arrays[2 if operator == "input_grad" else 0].shape[3] <= 1
-    taken = "thin, in scratch" if kernel == "inner" and alone else kernel
+    empty = not arrays[2 if operator == "input_grad" else 0].size
+    taken = "thin, in scratch" if kernel == "inner" and empty else kernel
     assert chosen == ([taken] if arrays[FILLED[operator]].size else [])
 
 

@@ -53,10 +53,14 @@ def test_computes_in_its_dtype(dtype: Any) -> None:
 
 
 @pytest.mark.numba
-def test_bits_do_not_depend_on_the_batch(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("features", [1, 7, 8, 72, 300])
+@pytest.mark.parametrize("outputs", [1, 3, 8, 9, 33])
+def test_bits_do_not_depend_on_the_batch(
+    features: int, outputs: int, rng: np.random.Generator
+) -> None:
     """By the compiled kernels; NumPy's matrix products have an order for each shape."""
-    x = rng.standard_normal((65, 300)).astype(np.float32)
-    layer = Linear(300, 33, rng=rng)
+    x = rng.standard_normal((65, features)).astype(np.float32)
+    layer = Linear(features, outputs, rng=rng)
     with using_backend("numba"):
         y = layer(x)
         dx = layer.backward(y)

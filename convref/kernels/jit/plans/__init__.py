@@ -79,9 +79,13 @@ def neighbours(phases: tuple[Phase, ...]) -> int:
 
 
 def few_see_many(seen: View, other: View, phases: tuple[Phase, ...], itemsize: int) -> bool:
-    """Whether few channels see many, side by side; not where phases that see alike fill lanes."""
+    """Whether few channels see many, side by side; not where phases that see alike fill lanes.
+
+    Channels of a single position lie so in either layout: what `Linear` computes of a row must not
+    depend on how many rows there are.
+    """
     beside = len(phases) if len(alike(phases)) == 1 else 1
-    many = seen.last and 2 * seen.channels >= vector_lanes(itemsize)
+    many = seen.strides[2] == 1 and 2 * seen.channels >= vector_lanes(itemsize)
     return many and other.channels <= FEW and (beside == 1 or other.channels * beside < FEW)
 
 
