@@ -435,6 +435,22 @@ def test_input_gradients_without_zeros_around_dy(name: str, channels: int) -> No
         check(Case(SEEN_IN_PART[name], filters, channels), "input_grad", "inner", (True, True))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("operator", ["forward", "input_grad"])
+@pytest.mark.parametrize("last", [(False, False), (True, True)])
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+def test_channels_of_one_position_among_zeros(
+    kernel: int, last: Layouts, operator: str, dtype: str
+) -> None:
+    """They lie side by side in either layout; once placed on a canvas, they need not."""
+    geometry = Geometry.of(1, kernel, padding=kernel - 1)
+    for counts in ((1, 2), (3, LANES), (2, 2 * LANES), (2 * LANES, 2)):
+        case = Case(geometry, *counts, dtype)
+        arrays = laid(operands(case), last)
+        getattr(jit, operator)(*arrays, geometry)
+        np.testing.assert_array_equal(arrays[FILLED[operator]], result(case, operator))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
 def test_infinite_weights_reach_no_further_without_them(dtype: str) -> None:
     case = Case(SEEN_IN_PART["stride"], LANES, 2, dtype)

@@ -11,10 +11,10 @@ from convref.geometry import Axis, Geometry, Offsets
 from convref.kernels.jit import loops
 from convref.kernels.jit.crew import Kernel, listed
 from convref.kernels.jit.plans import beside, dense, grouped, inner, pairs, thin
-from convref.kernels.jit.plans.plan import Ints, Plan, View
+from convref.kernels.jit.plans.plan import Ints, Plan, View, canvas_strides
 from convref.kernels.jit.units import alike, end_to_end, most_taps
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Phase, Seen, as_one_phase, stored, transposed, unpadded
+from convref.phases import Phase, Placement, Seen, as_one_phase, stored, transposed, unpadded
 
 SCATTER = Kernel(loops.scatter)
 
@@ -78,14 +78,17 @@ def neighbours(phases: tuple[Phase, ...]) -> int:
     return fewest if nearly else 0
 
 
-def few_see_many(seen: View, other: View, phases: tuple[Phase, ...], itemsize: int) -> bool:
+def few_see_many(
+    seen: View, other: View, placement: Placement | None, phases: tuple[Phase, ...], itemsize: int
+) -> bool:
     """Whether few channels see many, side by side; not where phases that see alike fill lanes.
 
     Channels of a single position lie so in either layout: what `Linear` computes of a row must not
     depend on how many rows there are.
     """
     beside = len(phases) if len(alike(phases)) == 1 else 1
-    many = seen.strides[2] == 1 and 2 * seen.channels >= vector_lanes(itemsize)
+    side_by_side = canvas_strides(seen, placement)[2] == 1
+    many = side_by_side and 2 * seen.channels >= vector_lanes(itemsize)
     return many and other.channels <= FEW and (beside == 1 or other.channels * beside < FEW)
 
 
@@ -103,7 +106,9 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
     if grouped.fits(seen, other, itemsize):
         return "grouped", "groups have few channels, side by side: those of several fill the lanes"
     met = transposed(g) if backward else as_one_phase(stored(g, True))
-    if few_see_many(seen, other, met.phases, itemsize) and (not backward or unpadded(g)):
+    placement = None if backward else stored(g, False).placement
+    few = few_see_many(seen, other, placement, met.phases, itemsize)
+    if few and (not backward or unpadded(g)):
         return "inner", "few channels see many, side by side: what they see fills the lanes"
     strides = prod(axis.stride for axis in g.axes)
     uses = backward or strides == 1 or y.channels * len(g.taps) >= USES * strides
