@@ -67,16 +67,7 @@ def contract(words, x, w, out, start, stop):
             x, sample * x_n + lane * x_g, x_lanes, x_limit, squares, load(line, 0), load(line, 1),
             targets, canvas,
         )  # fmt: skip
-        for phase in range(phases):
-            span, way = shifted(spans, (slab * phases + phase) * SPAN), shifted(ways, phase * WAY)
-            some, piece_count = shifted(pieces, load(way, 0) * PIECE), load(way, 1)
-            stride, cell, w_step = load(way, 2), load(way, 3), load(way, 4)
-            for number in range(load(span, 0), load(span, 1)):
-                tile = shifted(tiles, number * TILE)
-                slide_tile(
-                    load(tile, 2), stride, canvas, load(tile, 0), cell, weights, w_step, some,
-                    piece_count, result, load(tile, 1), load(tile, 3),
-                )  # fmt: skip
+        slide_slab(slab, phases, spans, ways, pieces, tiles, canvas, weights, result, 0)
         send(result, lines, count, out, sample * out_n + lane * out_g + first, out_lanes)
     keep(canvas_, weights_, result_)
 
@@ -130,6 +121,21 @@ def weight_grad(words, x, y, w, start, stop):
                 fresh = False
         send(sums, lines, T, w, lane * w_g, w_lanes)
     keep(canvas_, dy_, sums_)
+
+
+@compiled(fastmath=False)
+def slide_slab(slab, phases, spans, ways, pieces, tiles, canvas, weights, out, out_at):
+    """Fill all tiles of a slab, phase by phase; their places count from ``out_at`` on."""
+    for phase in range(phases):
+        span, way = shifted(spans, (slab * phases + phase) * SPAN), shifted(ways, phase * WAY)
+        some, piece_count = shifted(pieces, load(way, 0) * PIECE), load(way, 1)
+        stride, cell, w_step = load(way, 2), load(way, 3), load(way, 4)
+        for number in range(load(span, 0), load(span, 1)):
+            tile = shifted(tiles, number * TILE)
+            slide_tile(
+                load(tile, 2), stride, canvas, load(tile, 0), cell, weights, w_step, some,
+                piece_count, out, out_at + load(tile, 1), load(tile, 3),
+            )  # fmt: skip
 
 
 @compiled(fastmath=False)

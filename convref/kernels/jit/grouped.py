@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from convref.kernels.jit.beside import SLAB, SPAN, SQUARE, clear
+from convref.kernels.jit.beside import SLAB, SQUARE, clear, slide_slab
 from convref.kernels.jit.dense import finite
 from convref.kernels.jit.flat import (
     aligned,
@@ -30,7 +30,6 @@ from convref.kernels.jit.flat import (
     word,
 )
 from convref.kernels.jit.kept import compiled
-from convref.kernels.jit.slide import PIECE, TILE, WAY, slide_tile
 from convref.kernels.jit.vectors import by_shape, lanes_of, shuffled, vector_lanes
 
 UNIT = 3
@@ -78,16 +77,10 @@ def contract(words, x, w, out, start, stop):
             at, to = sample * x_n + load(run, 0) * x_i + lane, shifted(targets, load(run, 1))
             for i in range(load(run, 2)):
                 deal(channels, x, at + i * x_i, canvas, load(to, i))
-        for phase in range(phases):
-            span, way = shifted(spans, (slab * phases + phase) * SPAN), shifted(ways, phase * WAY)
-            some, piece_count = shifted(pieces, load(way, 0) * PIECE), load(way, 1)
-            stride, cell, w_step = load(way, 2), load(way, 3), load(way, 4)
-            for number in range(load(span, 0), load(span, 1)):
-                tile = shifted(tiles, number * TILE)
-                slide_tile(
-                    load(tile, 2), stride, canvas, load(tile, 0), cell, weights, w_step, some,
-                    piece_count, out, sample * out_n + lane + load(tile, 1), load(tile, 3),
-                )  # fmt: skip
+        slide_slab(
+            slab, phases, spans, ways, pieces, tiles, canvas, weights, out,
+            sample * out_n + lane,
+        )  # fmt: skip
     keep(canvas_, panels_, packed_)
 
 
