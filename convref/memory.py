@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from contextlib import suppress
 from functools import cache
 from math import prod
 from typing import Any
@@ -15,6 +16,13 @@ Array = NDArray[Any]
 
 LINE = 64
 """Bytes of a line of a cache."""
+LARGE = 1 << 20
+"""Bytes from which on memory that nobody has touched yet costs more than what is done in it: the
+system gives it a page at a time, on the first touch."""
+PAGES = 1 << 22
+"""Bytes from which on NumPy asks for large pages."""
+MOST_KEPT = 1 << 27
+"""Bytes of scratch memory that are kept from one call to the next, at most."""
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 LARGEST = 2**90
@@ -73,5 +81,35 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
     So vectors of neighbouring channels, which different threads may write, share no line.
     """
-    raw = np.empty(prod(shape) * dtype.itemsize + LINE, np.uint8)
+    return _within(np.empty(prod(shape) * dtype.itemsize + LINE, np.uint8), shape, dtype)
+
+
+_kept: list[Array] = []
+"""Scratch memory of an earlier call: one piece or none."""
+
+
+def borrow(count: int, dtype: np.dtype[Any]) -> Array:
+    """So many numbers for the time of a call, where an earlier call had its own if they are many.
+
+    Two threads never get the same memory. Whoever borrows ends with `give_back`.
+    """
+    needed = count * dtype.itemsize + LINE
+    if needed < LARGE:
+        return empty((count,), dtype)
+    with suppress(IndexError):
+        kept = _kept.pop()
+        if kept.size >= needed:
+            return _within(kept, (count,), dtype)
+    return _within(np.empty(max(needed, PAGES), np.uint8), (count,), dtype)
+
+
+def give_back(borrowed: Array) -> None:
+    """Keep for the next call what `borrow` gave, if it is large, but not too large."""
+    raw = borrowed.base
+    if raw is not None and LARGE <= raw.nbytes <= MOST_KEPT:
+        _kept[:] = [raw]
+
+
+def _within(raw: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array in bytes of memory, from their first line of the cache on."""
     return np.ndarray(shape, dtype, raw, -address(raw) % LINE)

@@ -143,3 +143,61 @@ def test_new_arrays_begin_on_a_line(shape: tuple[int, ...], dtype: str) -> None:
         assert array.flags.carray
         array[...] = 1
         np.testing.assert_array_equal(array, np.ones(shape, dtype))
+
+
+FLOAT32 = np.dtype("float32")
+MANY = memory.LARGE // 4
+
+
+def begins(array: memory.Array) -> int:
+    return int(memory.address(array.base))
+
+
+@pytest.fixture
+def none_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_kept", [])
+
+
+@pytest.mark.parametrize("count", [0, 1, 1000, MANY, 5 * MANY])
+def test_borrowed_numbers_begin_on_a_line(none_kept: None, count: int) -> None:
+    for _ in range(3):
+        array = memory.borrow(count, FLOAT32)
+        assert (array.shape, array.dtype, array.flags.carray) == ((count,), FLOAT32, True)
+        assert memory.address(array) % memory.LINE == 0
+        array[...] = 1
+        memory.give_back(array)
+
+
+def test_many_numbers_are_those_of_the_last_call(none_kept: None) -> None:
+    first = memory.borrow(5 * MANY, FLOAT32)
+    memory.give_back(first)
+    fewer = memory.borrow(2 * MANY, np.dtype("complex64"))
+    assert begins(fewer) == begins(first)
+    memory.give_back(fewer)
+    more = memory.borrow(9 * MANY, FLOAT32)
+    assert begins(more) != begins(first)
+    assert memory._kept == []
+
+
+def test_two_borrowers_never_share(none_kept: None) -> None:
+    memory.give_back(memory.borrow(MANY, FLOAT32))
+    first, second = memory.borrow(MANY, FLOAT32), memory.borrow(MANY, FLOAT32)
+    assert not np.shares_memory(first, second)
+    memory.give_back(first)
+    memory.give_back(second)
+    assert len(memory._kept) == 1
+
+
+@pytest.mark.parametrize("size", [memory.LARGE // 2, memory.MOST_KEPT + 1])
+def test_little_and_too_much_is_not_kept(none_kept: None, size: int) -> None:
+    memory.give_back(memory.borrow(size, np.dtype("uint8")))
+    assert memory._kept == []
+
+
+def test_a_canvas_stays_for_the_next_call(none_kept: None) -> None:
+    x, w = np.ones((1, 8, 200, 200), np.float32), np.ones((16, 8, 3, 3), np.float32)
+    first = convref.conv(x, w, padding=1)
+    (kept,) = memory._kept
+    kept.view("float32")[...] = np.nan  # of what it holds nothing is read
+    np.testing.assert_array_equal(convref.conv(x, w, padding=1), first)
+    assert [memory.address(raw) for raw in memory._kept] == [memory.address(kept)]

@@ -103,6 +103,7 @@ def guard_scratch(place: Callable[[Array], Array]) -> None:
 
     guarded = {**vars(np), "empty": allocate, "zeros": allocate}
     jit.np = SimpleNamespace(**guarded)  # type: ignore[attr-defined]
+    jit.borrow, jit.give_back = allocate, lambda borrowed: None  # type: ignore[attr-defined]
 
 
 def compute_between_forbidden_pages(calls: int, seed: int) -> None:

@@ -27,7 +27,7 @@ from convref.kernels.jit.crew import share
 from convref.kernels.jit.plans.dense import DENSE
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
-from convref.memory import address, check_fits
+from convref.memory import address, borrow, check_fits, give_back
 from convref.threads import num_threads
 
 Array = NDArray[Any]
@@ -116,7 +116,7 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
         a, b, out = in_memory(a), in_memory(b), in_memory(out)
     if plan.placing:
         check_fits(plan.placing.size * a.itemsize, "the padded input")
-        canvas = np.empty(plan.placing.size, a.dtype)
+        canvas = borrow(plan.placing.size, a.dtype)
         canvas[canvas.size - plan.placing.slack :] = 0
         share(plan.placing.kernel, plan.placing.words, a, a, canvas, plan.placing.units, macs)
         a = canvas
@@ -130,6 +130,8 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
     if plan.swapped:
         a, b = b, a
     share(plan.kernel, words, a, b, out, plan.units, macs)
+    if plan.placing:
+        give_back(canvas)
     return bool(flag[0] > 0)
 
 
