@@ -74,7 +74,7 @@ def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Opt
         run = kernels(options.backend, total, dtype, x=x, w=w)
         run, bias = rounding(run, options.form, dtype, bias)
         run.forward(x, w, y, call.geometry)
-        add_bias(y, bias)
+        add_bias(run, y, bias)
         return restore(target, result)
 
 
@@ -116,7 +116,7 @@ def input_grad(
         run = kernels(options.backend, total, dtype, **operands)
         run, bias = rounding(run, options.form, dtype, bias)
         run.input_grad(x, w, y, call.geometry)
-        add_bias(x, bias)
+        add_bias(run, x, bias)
         return restore(target, result)
 
 
@@ -305,10 +305,15 @@ def rounding(
     return (run, bias) if once is None else (once(form or dtype.name, bias), None)
 
 
-def add_bias(y: Array, bias: Array | None) -> None:
-    """Add one number per channel to ``y (N, G, K/G, P)``, in place."""
+def add_bias(run: Kernels, y: Array, bias: Array | None) -> None:
+    """Add one number per channel to ``y (N, G, K/G, P)``, in place: by the back end, if it can."""
     if bias is not None:
-        y += bias.astype(y.dtype).reshape(*y.shape[1:3], 1)
+        vars(run).get("add_bias", added)(y, bias.astype(y.dtype))
+
+
+def added(y: Array, bias: Array) -> None:
+    """Add a bias by NumPy."""
+    y += bias.reshape(*y.shape[1:3], 1)
 
 
 def reasons(x_shape: Shape, w_shape: Shape, spec: ConvSpec) -> dict[str, str]:

@@ -19,6 +19,9 @@ arrays are of one dtype, the one that sums are taken in, and aligned. w is C-con
 that, or views of arrays ``(N, I, G, C/G)`` and ``(N, P, G, K/G)`` that are, as channels_last has
 them. What the filled array held before does not matter.
 
+A module may have ``add_bias(y, bias)`` too, which adds a number for each of the G * K/G channels to
+y, in place; else NumPy does.
+
 One of them, `exact`, has these functions a second time, as methods of its `Rounding`: that takes
 the bias and the format of the result too, which elsewhere come after the sums, to round just once.
 """

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from convref.geometry import Geometry
 from convref.kernels.jit import plans
+from convref.kernels.jit.bias import add_bias as add_bias  # of the contract
 from convref.kernels.jit.crew import share
 from convref.kernels.jit.plans.dense import DENSE
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View

@@ -60,7 +60,7 @@ def contract(words, a, b, out, start, stop):
     WIDTH = MOST_VECTORS * LANES
     panel_ = empty_like(out, most * WIDTH + LANES)
     sums_ = empty_like(out, (largest + MOST_ROWS * across) * WIDTH + LANES)
-    lines = max(most, largest, 2)
+    lines = max(most, largest) + 1
     offsets = np.empty(2 * (largest + 2 * MOST_ROWS) + 3 * most + lines, np.int64)
     panel, sums, a_rows = aligned(data(panel_)), aligned(data(sums_)), data(offsets)
     targets = shifted(a_rows, largest + 2 * MOST_ROWS)
@@ -140,10 +140,11 @@ def contract(words, a, b, out, start, stop):
                         )  # fmt: skip
             if asked and in_sums and not finite(sums, panel_rows, count, width):
                 store(broken, 0, 1)
-            unpack(
-                sums, shifted(panel_rows, straight), out, shifted(targets, straight), out_lanes,
-                out_run, count - straight, lanes,
-            )  # fmt: skip
+            if straight < count:
+                unpack(
+                    sums, shifted(panel_rows, straight), out, shifted(targets, straight), out_lanes,
+                    out_run, count - straight, lanes,
+                )  # fmt: skip
     keep(panel_, sums_, offsets)
 
 
