@@ -7,7 +7,7 @@ groups. The result is rounded once, to the promoted dtype, when it is written ou
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import prod
+from math import isqrt, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +31,9 @@ from convref.threads import using_threads
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
+
+SUMS_AT_ONCE = 1 << 16
+"""Sums that are taken side by side, so that they stay in a cache."""
 
 
 class Options(NamedTuple):
@@ -185,11 +188,27 @@ def bias_grad(dy: Array, spec: ConvSpec, options: Options) -> Array:
         N, G, filters, P = y.shape
         y, ones = y.reshape(N, G * filters, P), np.ones((N, G, P), dy.dtype)
         return weight_grad(ones, y, (1,), ConvSpec.of(1, groups=G), options).reshape(-1)
-    # A contiguous copy, so that the order of summation does not depend on the layout of dy.
-    rows = np.ascontiguousarray(fold(contiguous(dy, total), spec))
+    # Of the copy, where one is made, so that the order of sums does not depend on strides of dy.
+    y = contiguous(dy, total)
     with np.errstate(all="ignore"):
-        sums: Array = rows.sum(axis=(0, 3)).reshape(-1)
+        if spec.layout == "channels_last":
+            sums = column_sums(y.reshape(prod(y.shape[:-1]), y.shape[-1]))
+        else:
+            sums = fold(y, spec).sum(axis=(0, 3)).reshape(-1)
         return sums.astype(dy.dtype.newbyteorder("="))
+
+
+def column_sums(rows: Array) -> Array:
+    """The sums along the first axis of ``(R, K)``, with some ``2 sqrt(R)`` roundings in a row.
+
+    As many rows as stay in a cache are one long row, whose sums are then added up themselves.
+    """
+    count, columns = rows.shape
+    together = max(1, min(isqrt(count), SUMS_AT_ONCE // max(1, columns)))
+    whole = count // together * together
+    sums = rows[:whole].reshape(whole // together, together * columns).sum(axis=0)
+    total: Array = sums.reshape(together, columns).sum(axis=0) + rows[whole:].sum(axis=0)
+    return total
 
 
 def sizes(name: str, shape: Shape, spec: ConvSpec) -> tuple[Shape, int, Shape]:

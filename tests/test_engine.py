@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import in_layout
+from rounding import ARITHMETICS, bound
 from strategies import LARGE, Problem, problems, reals
 
-from convref import conv, conv_input_grad, conv_vjp, conv_weight_grad
+from convref import conv, conv_input_grad, conv_vjp, conv_weight_grad, engine
+from convref.engine import Options
+from convref.spec import ConvSpec
 
 Array = np.ndarray[Any, Any]
 SEEDS = st.integers(0, 2**32 - 1)
@@ -192,3 +195,32 @@ def test_bits_of_any_problem_do_not_depend_on_threads(p: Problem, seed: int, thr
     ):
         for one, many in zip(run(1), run(threads), strict=True):
             np.testing.assert_array_equal(one, many, strict=True)
+
+
+ROWS = [(0, 3), (1, 1), (2, 0), (5, 3), (16, 1), (1000, 7), (99, 40_000), (70_000, 1)]
+
+
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+@pytest.mark.parametrize(("rows", "filters"), ROWS)
+def test_the_gradient_of_a_bias_is_a_sum(rows: int, filters: int, layout: str) -> None:
+    spec = ConvSpec.of(1, layout=layout)
+    values = np.random.default_rng(rows).integers(-1000, 1000, (2, rows, filters))
+    dy = in_layout(np.moveaxis(values, 2, 1), 1, {"layout": layout})
+    expected = values.sum(axis=(0, 1))
+    np.testing.assert_array_equal(engine.bias_grad(dy, spec, Options()), expected)
+    reals = dy * np.float32(0.1)
+    exact, moduli = reals.astype(np.float64), abs(reals).astype(np.float64)
+    over = (0, 1) if layout == "channels_last" else (0, 2)
+    allowed = bound(
+        exact.sum(axis=over), moduli.sum(axis=over), np.array(2 * rows), ARITHMETICS["float32"]
+    )
+    errors = abs(engine.bias_grad(reals, spec, Options()) - exact.sum(axis=over))
+    assert np.all(errors <= allowed)
+
+
+def test_the_gradient_of_a_bias_does_not_stop_growing() -> None:
+    """Ones that are added one by one in float32 give no more than ``2**24``."""
+    count = 2**24 + 2**20
+    dy = np.ones((count, 1), np.float32)
+    spec = ConvSpec.of(1, layout="channels_last")
+    assert engine.bias_grad(dy, spec, Options()) == [count]
