@@ -15,6 +15,7 @@ from convref.errors import ShapeError, verb
 from convref.geometry import bind
 from convref.integers import kernel_sizes, per_axis
 from convref.kernels.im2col import matrix_of_columns, scatter
+from convref.memory import empty
 from convref.spec import Axes, ConvSpec, Words
 
 Array = NDArray[Any]
@@ -71,7 +72,9 @@ def col2im(
     canvas = np.zeros((*lead, channels, prod(geometry.canvas_size)), total)
     scatter(cols.astype(total), canvas, geometry)
     dtype = cols.dtype.newbyteorder("=")
-    x = engine.fresh(engine.shape_of(lead, channels, geometry.input_size, spec), dtype, None)
+    shape = engine.shape_of(lead, channels, geometry.input_size, spec)
+    engine.check_result(shape, dtype)
+    x = empty(shape, dtype)
     per_channel = replace(spec, groups=1)
     geometry.take_back(canvas.reshape(-1, 1, *canvas.shape[-2:]), engine.fold(x, per_channel))
     return x

@@ -62,11 +62,11 @@ def divisible(array: NDArray[Any]) -> NDArray[Any]:
 
 def promoted(**arrays: NDArray[Any]) -> np.dtype[Any]:
     """The dtype of the result, by NumPy's promotion; raise DtypeError where there is none."""
-    first, second = (array.dtype for array in arrays.values())
-    if first == second and first.isnative:
-        return first
+    first, second = arrays.values()
+    if first.dtype == second.dtype and first.dtype.isnative:
+        return first.dtype
     try:
-        dtype = np.result_type(*(array.dtype for array in arrays.values()))
+        dtype = np.result_type(first.dtype, second.dtype)
     except TypeError as error:
         named = " and ".join(f"`{name}` ({array.dtype})" for name, array in arrays.items())
         raise DtypeError(f"{named} have no common dtype", "convert one of them") from error

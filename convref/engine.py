@@ -48,12 +48,10 @@ class Options(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What the shapes of the operands say: the same for every call with them."""
+    """What the shapes of the operands say, and allow: the same for every call with them."""
 
     geometry: Geometry
     result: Shape
-    padded: Shape
-    """Of the `canvases`."""
     x: Shape
     """The shapes as `fold` needs them, of x,"""
     w: Shape
@@ -66,30 +64,37 @@ def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Opt
     """``y`` of ``x (..., C, *input)`` and ``w (K, C/G, *kernel)``, in the layout of the spec."""
     dtype = promoted(x=x, w=w)
     total = accumulator(dtype, options.accumulate)
-    call = forward_call(x.shape, w.shape, spec)
+    made = dtype if options.out is None else None
+    call = forward_call(x.shape, w.shape, spec, total, made)
     check_bias(bias, len(w), total)
     result = fresh(call.result, dtype, options.out, x, w, bias)
-    check_canvas(call.padded, total)
     target = workspace(result, total)
     y = seen_as(call.y, target, spec)
-    with using_threads(options.threads), np.errstate(all="ignore"):
+    with using_threads(options.threads):
         x, w = seen_as(call.x, contiguous(x, total), spec), contiguous(w, total).reshape(call.w)
         run = kernels(options.backend, total, dtype, x=x, w=w)
         run, bias = rounding(run, options.form, dtype, bias)
         run.forward(x, w, y, call.geometry)
-        add_bias(run, y, bias)
+        if bias is not None:
+            add_bias(run, y, bias)
         return restore(target, result)
 
 
 @lru_cache(maxsize=256)
-def forward_call(x: Shape, w: Shape, spec: ConvSpec) -> Call:
-    """Check and resolve the shapes of x and w."""
+def forward_call(
+    x: Shape, w: Shape, spec: ConvSpec, total: np.dtype[Any], made: np.dtype[Any] | None
+) -> Call:
+    """Check and resolve the shapes of x and w.
+
+    Products are summed in the dtype ``total``; ``made`` is that of the result, if there is no array
+    for it yet.
+    """
     lead, channels, size = sizes("x", x, spec)
     check_channels(channels, x, w, spec)
     geometry = bind(spec, size, w[2:])
     y = shape_of(lead, w[0], geometry.output_size, spec)
-    padded = canvases(lead, channels, geometry)
-    return Call(geometry, y, padded, folded(x, spec), folded_w(w, spec), folded(y, spec))
+    check_memory(y, made, canvases(lead, channels, geometry), total)
+    return Call(geometry, y, folded(x, spec), folded_w(w, spec), folded(y, spec))
 
 
 def input_grad(
@@ -107,24 +112,28 @@ def input_grad(
     """
     dtype = promoted(**{name: dy}, w=w)
     total = accumulator(dtype, options.accumulate)
-    call = input_grad_call(name, dy.shape, w.shape, tuple(input_size), spec)
+    made = dtype if options.out is None else None
+    call = input_grad_call(name, dy.shape, w.shape, tuple(input_size), spec, total, made)
     check_bias(bias, w.shape[1] * spec.groups, total)
     result = fresh(call.result, dtype, options.out, dy, w, bias)
-    check_canvas(call.padded, total)
     target = workspace(result, total)
     x = seen_as(call.x, target, spec)
-    with using_threads(options.threads), np.errstate(all="ignore"):
+    with using_threads(options.threads):
         y, w = seen_as(call.y, contiguous(dy, total), spec), contiguous(w, total).reshape(call.w)
         operands = {name: y, "w": w}
         run = kernels(options.backend, total, dtype, **operands)
         run, bias = rounding(run, options.form, dtype, bias)
         run.input_grad(x, w, y, call.geometry)
-        add_bias(run, x, bias)
+        if bias is not None:
+            add_bias(run, x, bias)
         return restore(target, result)
 
 
 @lru_cache(maxsize=256)
-def input_grad_call(name: str, dy: Shape, w: Shape, input_size: Shape, spec: ConvSpec) -> Call:
+def input_grad_call(
+    name: str, dy: Shape, w: Shape, input_size: Shape, spec: ConvSpec, total: np.dtype[Any],
+    made: np.dtype[Any] | None,
+) -> Call:  # fmt: skip
     """Check and resolve the shapes of dy, by its name, and of w and the input."""
     lead, filters, size = sizes(name, dy, spec)
     check_groups(w, spec, "input" if name == "x" else "output")
@@ -132,19 +141,19 @@ def input_grad_call(name: str, dy: Shape, w: Shape, input_size: Shape, spec: Con
     check_output(name, dy, (filters, *size), w[0], geometry)
     channels = w[1] * spec.groups
     x = shape_of(lead, channels, geometry.input_size, spec)
-    padded = canvases(lead, channels, geometry)
-    return Call(geometry, x, padded, folded(x, spec), folded_w(w, spec), folded(dy, spec))
+    check_memory(x, made, canvases(lead, channels, geometry), total)
+    return Call(geometry, x, folded(x, spec), folded_w(w, spec), folded(dy, spec))
 
 
 def weight_grad(x: Array, dy: Array, kernel_size: Shape, spec: ConvSpec, options: Options) -> Array:
     """``dw (K, C/G, *kernel)`` of ``x (..., C, *input)`` and ``dy (..., K, *output)``."""
     dtype = promoted(x=x, dy=dy)
     total = accumulator(dtype, options.accumulate)
-    call = weight_grad_call(x.shape, dy.shape, kernel_size, spec)
+    made = dtype if options.out is None else None
+    call = weight_grad_call(x.shape, dy.shape, kernel_size, spec, total, made)
     result = fresh(call.result, dtype, options.out, x, dy)
-    check_canvas(call.padded, total)
     target = workspace(result, total)
-    with using_threads(options.threads), np.errstate(all="ignore"):
+    with using_threads(options.threads):
         x = seen_as(call.x, contiguous(x, total), spec)
         y = seen_as(call.y, contiguous(dy, total), spec)
         run = kernels(options.backend, total, dtype, x=x, dy=y)
@@ -154,11 +163,14 @@ def weight_grad(x: Array, dy: Array, kernel_size: Shape, spec: ConvSpec, options
 
 
 @lru_cache(maxsize=256)
-def weight_grad_call(x: Shape, dy: Shape, kernel_size: Shape, spec: ConvSpec) -> Call:
+def weight_grad_call(
+    x: Shape, dy: Shape, kernel_size: Shape, spec: ConvSpec, total: np.dtype[Any],
+    made: np.dtype[Any] | None,
+) -> Call:  # fmt: skip
     """Check and resolve the shapes of x, dy and the kernel."""
     lead, geometry, w = both_sides(x, dy, kernel_size, spec)
-    padded = canvases(lead, w[1] * spec.groups, geometry)
-    return Call(geometry, w, padded, folded(x, spec), folded_w(w, spec), folded(dy, spec))
+    check_memory(w, made, canvases(lead, w[1] * spec.groups, geometry), total)
+    return Call(geometry, w, folded(x, spec), folded_w(w, spec), folded(dy, spec))
 
 
 def both_sides(
@@ -238,6 +250,20 @@ def canvases(lead: Shape, channels: int, geometry: Geometry) -> Shape:
     return (*lead, channels, *geometry.canvas_size)
 
 
+def check_memory(
+    result: Shape, made: np.dtype[Any] | None, padded: Shape, total: np.dtype[Any]
+) -> None:
+    """Check that the machine can hold the result, if it is made, and the input as it is padded."""
+    if made is not None:
+        check_result(result, made)
+    check_canvas(padded, total)
+
+
+def check_result(shape: Shape, dtype: np.dtype[Any]) -> None:
+    """Check that the machine can hold a result."""
+    check_fits(largest(shape) * dtype.itemsize, "the output", shape)
+
+
 def check_canvas(shape: Shape, total: np.dtype[Any]) -> None:
     """Check that the machine can hold the input as the back ends pad it."""
     check_fits(largest(shape) * total.itemsize, "the padded input", shape)
@@ -249,7 +275,8 @@ def contiguous(array: Array, total: np.dtype[Any]) -> Array:
     if array.dtype == total and flags.c_contiguous and flags.aligned:
         return array
     check_fits(array.size * total.itemsize, f"a copy of an array of shape {array.shape}")
-    return np.require(array, total, ["C", "A"])
+    with np.errstate(all="ignore"):
+        return np.require(array, total, ["C", "A"])
 
 
 def fold(array: Array, spec: ConvSpec) -> Array:
@@ -285,7 +312,6 @@ def folded_w(w: Shape, spec: ConvSpec) -> Shape:
 def fresh(shape: Shape, dtype: np.dtype[Any], out: Array | None, *inputs: Array | None) -> Array:
     """``out``, if it can serve, or a fresh array."""
     if out is None:
-        check_fits(largest(shape) * dtype.itemsize, "the output", shape)
         return empty(shape, dtype)
     check_out(out, shape, dtype, *inputs)
     return out
@@ -308,7 +334,8 @@ def workspace(result: Array, total: np.dtype[Any]) -> Array:
 def restore(target: Array, result: Array) -> Array:
     """Round the sums into the result."""
     if target is not result:
-        result[...] = target
+        with np.errstate(all="ignore"):
+            result[...] = target
     return result
 
 
@@ -324,10 +351,10 @@ def rounding(
     return (run, bias) if once is None else (once(form or dtype.name, bias), None)
 
 
-def add_bias(run: Kernels, y: Array, bias: Array | None) -> None:
+@np.errstate(all="ignore")
+def add_bias(run: Kernels, y: Array, bias: Array) -> None:
     """Add one number per channel to ``y (N, G, K/G, P)``, in place: by the back end, if it can."""
-    if bias is not None:
-        vars(run).get("add_bias", added)(y, bias.astype(y.dtype))
+    vars(run).get("add_bias", added)(y, bias.astype(y.dtype))
 
 
 def added(y: Array, bias: Array) -> None:
@@ -338,7 +365,7 @@ def added(y: Array, bias: Array) -> None:
 def reasons(x_shape: Shape, w_shape: Shape, spec: ConvSpec) -> dict[str, str]:
     """Which kernel of the `numba` back end each operator gets on float32 arrays, and why."""
     total = np.dtype(np.float32)
-    call = forward_call(x_shape, w_shape, spec)
+    call = forward_call(x_shape, w_shape, spec, total, total)
     # Never touched, these arrays take no memory.
-    x, y = fresh(x_shape, total, None), fresh(call.result, total, None)
+    x, y = empty(x_shape, total), empty(call.result, total)
     return explained(fold(x, spec), fold(y, spec), call.geometry)

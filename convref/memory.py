@@ -81,7 +81,8 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
     So vectors of neighbouring channels, which different threads may write, share no line.
     """
-    return _within(np.empty(prod(shape) * dtype.itemsize + LINE, np.uint8), shape, dtype)
+    raw = np.empty(prod(shape) * dtype.itemsize + LINE, np.uint8)
+    return np.ndarray(shape, dtype, raw, -address(raw) % LINE)
 
 
 _kept: list[Array] = []
@@ -96,11 +97,12 @@ def borrow(count: int, dtype: np.dtype[Any]) -> Array:
     needed = count * dtype.itemsize + LINE
     if needed < LARGE:
         return empty((count,), dtype)
+    raw = None
     with suppress(IndexError):
-        kept = _kept.pop()
-        if kept.size >= needed:
-            return _within(kept, (count,), dtype)
-    return _within(np.empty(max(needed, PAGES), np.uint8), (count,), dtype)
+        raw = _kept.pop()
+    if raw is None or raw.size < needed:
+        raw = np.empty(max(needed, PAGES), np.uint8)
+    return np.ndarray(count, dtype, raw, -address(raw) % LINE)
 
 
 def give_back(borrowed: Array) -> None:
@@ -108,8 +110,3 @@ def give_back(borrowed: Array) -> None:
     raw = borrowed.base
     if raw is not None and LARGE <= raw.nbytes <= MOST_KEPT:
         _kept[:] = [raw]
-
-
-def _within(raw: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """An array in bytes of memory, from their first line of the cache on."""
-    return np.ndarray(shape, dtype, raw, -address(raw) % LINE)

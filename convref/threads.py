@@ -35,13 +35,11 @@ def num_threads() -> int:
     return _chosen.get() or _default
 
 
-def using_threads(count: int | None) -> AbstractContextManager[None]:
-    """Let kernels inside the block use ``count`` threads; None leaves the choice as it is."""
-    return _Using(count)
+class using_threads(AbstractContextManager[None]):  # noqa: N801, written like a function
+    """Let kernels inside the block use ``count`` threads; None leaves the choice as it is.
 
-
-class _Using(AbstractContextManager[None]):
-    """A class, for each call has a block: a generator's takes a microsecond longer."""
+    A class, for each call has a block: a generator's takes a microsecond longer.
+    """
 
     __slots__ = "count", "token"
 

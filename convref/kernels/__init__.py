@@ -17,7 +17,8 @@ the canvas holds:
 N batch, G groups, C channels in, K channels out, T taps, P output positions, I input positions. All
 arrays are of one dtype, the one that sums are taken in, and aligned. w is C-contiguous; x and y are
 that, or views of arrays ``(N, I, G, C/G)`` and ``(N, P, G, K/G)`` that are, as channels_last has
-them. What the filled array held before does not matter.
+them. What the filled array held before does not matter. What overflows is infinite, and no warning
+is given of it.
 
 A module may have ``add_bias(y, bias)`` too, which adds a number for each of the G * K/G channels to
 y, in place; else NumPy does.

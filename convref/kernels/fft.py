@@ -42,6 +42,7 @@ CACHE = 2**21
 """Bytes of spectra to work on at a time, where there are groups enough to choose from."""
 
 
+@np.errstate(all="ignore")
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Each output channel sums the spectra of the input channels, times those of its kernels."""
     blocks = cheapest(geometry, *w.shape[1:3])
@@ -58,6 +59,7 @@ def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
                 fill(output[groups, ..., *positions], Y, scale + own, blocks, blocks.strides)
 
 
+@np.errstate(all="ignore")
 def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Each kernel sums, over blocks and batch, the spectra of its input times its output."""
     blocks = cheapest(geometry, *w.shape[1:3])
@@ -78,6 +80,7 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
             fill(kernels[groups, k], W[:, k], scale + own, blocks, blocks.dilations)
 
 
+@np.errstate(all="ignore")
 def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Each input channel sums the spectra of the output channels, times those of the kernels."""
     blocks = cheapest(geometry, *w.shape[1:3])

@@ -19,6 +19,7 @@ from convref.memory import check_fits
 Array = NDArray[Any]
 
 
+@np.errstate(all="ignore")
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """``y = w @ cols``."""
     for sample, result in zip(geometry.canvas(x), y, strict=True):
@@ -26,6 +27,7 @@ def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         np.matmul(matrix(w), matrix_of_columns(sample, geometry), out=result)
 
 
+@np.errstate(all="ignore")
 def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """``dw = dy @ cols.T``, summed over the batch."""
     w[...] = 0
@@ -34,6 +36,7 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         matrix(w)[...] += dy @ matrix_of_columns(sample, geometry).swapaxes(-1, -2)
 
 
+@np.errstate(all="ignore")
 def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """``cols = w.T @ dy``, and every column is added where it was gathered from."""
     canvas = np.zeros((*x.shape[:-1], prod(geometry.canvas_size)), x.dtype)

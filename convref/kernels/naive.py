@@ -17,6 +17,7 @@ from convref.geometry import Geometry
 Array = NDArray[Any]
 
 
+@np.errstate(all="ignore")
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Each output sums, over channels and taps, weight times what the tap sees."""
     canvas = geometry.canvas(x)
@@ -27,6 +28,7 @@ def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
             y[n, g, k, p] += w[g, k, c, t] * canvas[n, g, c, cell]
 
 
+@np.errstate(all="ignore")
 def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Each weight sums, over batch and positions, output gradient times what its tap sees."""
     canvas = geometry.canvas(x)
@@ -37,6 +39,7 @@ def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
             w[g, k, c, t] += y[n, g, k, p] * canvas[n, g, c, cell]
 
 
+@np.errstate(all="ignore")
 def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Each cell sums weight times output gradient over all the places where a tap saw it."""
     canvas = np.zeros((*x.shape[:-1], prod(geometry.canvas_size)), x.dtype)

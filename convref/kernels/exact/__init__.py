@@ -52,6 +52,7 @@ class Rounding(NamedTuple):
     bias: Array | None = None
     """One number, taken as float64, for each channel of the array that is filled."""
 
+    @np.errstate(all="ignore")
     def forward(self, x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         """Fill ``y (N, G, K/G, P)``."""
         if y.dtype.kind == "c":
@@ -61,6 +62,7 @@ class Rounding(NamedTuple):
             return
         self.fill(y, times_columns, w, x, prod(w.shape[2:]), geometry)
 
+    @np.errstate(all="ignore")
     def weight_grad(self, x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         """Fill ``w (G, K/G, C/G, T)``."""
         if w.dtype.kind == "c":
@@ -73,6 +75,7 @@ class Rounding(NamedTuple):
         terms = min(len(geometry.origins), block_length(w.shape, 1))
         self.fill(w, times_rows, y, x, terms, geometry)
 
+    @np.errstate(all="ignore")
     def input_grad(self, x: Array, w: Array, y: Array, geometry: Geometry) -> None:
         """Fill ``x (N, G, C/G, I)``."""
         if x.dtype.kind == "c":
