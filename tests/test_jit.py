@@ -162,7 +162,7 @@ def test_more_depth_and_rows_than_one_block(
     depth = min(case.channels * taps, case.filters * taps, case.batch * positions)
     rows = min(case.batch * positions, case.channels * taps)
     assert depth > dense.DEPTH
-    assert rows > dense.TALL_BLOCK
+    assert rows > dense.BLOCK
     with using_threads(1):  # so that rows are not cut into several units
         check(case, operator, kernel, last)
 

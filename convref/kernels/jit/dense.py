@@ -32,8 +32,9 @@ SHORT_DEPTH = 512
 """The same where each number is on a line of its own, which the next tile reads as well."""
 FEW = 4
 """Most tiles of rows for which whole lines of `b` are not worth packing."""
-BLOCK, TALL_BLOCK = 160, 960
-"""Most rows whose sums are held at a time; more of them where each needs several panels."""
+BLOCK = 960
+"""Most rows whose sums are held at a time: so a panel serves many, and so many positions of a
+channel are written before the next channel's, which are on other pages of memory."""
 MOST_ROWS = HEIGHTS[0]
 """Rows of the highest tile."""
 UNIT = 15

@@ -84,21 +84,20 @@ def table(
                     m = [cut(rows, part, blocks, step) for part in (block, block + 1)]
                     lines.append((
                         row_at, row_count, step_at, step_count, group, lane_at + lane, some,
-                        piece * size, *m, *d, height, *held(d[1] - d[0], step_count, step, across),
+                        piece * size, *m, *d, height, *held(m[1] - m[0], step_count, step, across),
                     ))  # fmt: skip
         lane_at += lane_count
     return np.array(lines, np.int64).reshape(-1, dense.UNIT)
 
 
-def held(depth: int, step_count: int, step: int, across: int) -> tuple[int, int]:
+def held(rows: int, step_count: int, step: int, across: int) -> tuple[int, int]:
     """Rows of which a unit holds the sums at a time, and numbers that it sums from one panel."""
     most = dense.DEPTH if across == 1 else dense.SHORT_DEPTH
     # Whole blocks of depth, for within one the panel's lines are in another order.
     chunk = most // step_count * step_count if 0 < step_count <= most else most
     # Rows are computed by tiles and moved by squares of a vector's lanes: whole ones of both.
     both = lcm(step, vector_lanes(4)) if across == 1 else step
-    block = dense.BLOCK if depth <= chunk else dense.TALL_BLOCK
-    return both * max(1, block // both), chunk
+    return both * max(1, min(dense.BLOCK // both, ceil(rows, both))), chunk
 
 
 def lane_tiles(count: int, itemsize: int, least: int) -> list[tuple[int, int]]:
