@@ -134,6 +134,16 @@ def unpadded(geometry: Geometry) -> Seen | None:
     return _seen(seen, per_axis, geometry.kernel_size, geometry.input_size)
 
 
+def taps_near_ends(geometry: Geometry) -> int:
+    """How many taps the phases of `unpadded` have in all beyond those of `transposed`."""
+    whole, parts = 1, 1
+    for axis in geometry.axes:
+        phases = _along(axis)[1]
+        whole *= sum(len(phase.taps) for phase in phases)
+        parts *= sum(len(part.taps) for phase in phases for part in _inside(phase, axis.output))
+    return parts - whole
+
+
 def _along(axis: Axis) -> tuple[int, list[Phase]]:
     """The stride between positions of a phase, and the phases, on a dy without a margin."""
     # With one position every stride does: at the largest each phase is seen by one tap.

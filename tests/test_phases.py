@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import Problem, problems
 
 from convref.geometry import Geometry
-from convref.phases import Placement, Seen, stored, transposed, unpadded
+from convref.phases import Placement, Seen, stored, taps_near_ends, transposed, unpadded
 
 Array = np.ndarray[Any, Any]
 pytestmark = pytest.mark.uncompiled
@@ -114,12 +114,18 @@ def test_phases_of_dy_itself_give_it_too(p: Problem) -> None:
     if storage is None:
         reject()
     assert storage.placement is None
+    near_ends, among_zeros = taps_near_ends(geometry), transposed(geometry)
+    assert near_ends == all_taps(storage) - all_taps(among_zeros)
     samples, filters = prod(p.batch), len(p.w) // p.groups
     w = p.w.reshape(p.groups, filters, p.w.shape[1], prod(p.kernel))
     dy = p.dy.reshape(samples, p.groups, filters, prod(geometry.output_size))
     expected = oracles.input_grad(p.dy, p.w, p.input_size, **p.words)
     dx = gradient(geometry, storage, w, dy)
     np.testing.assert_array_equal(dx.reshape(p.x.shape), expected)
+
+
+def all_taps(seen: Seen) -> int:
+    return sum(len(phase.taps) for phase in seen.phases)
 
 
 def test_too_many_phases_are_not_listed() -> None:

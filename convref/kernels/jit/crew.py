@@ -57,16 +57,15 @@ class Kernel:
     def __init__(self, function: Callable[..., None]) -> None:
         self.function = function
         self.compiled: dict[np.dtype[Any], Any] = {}
-        self.addresses: dict[np.dtype[Any], int] = {}
 
     def address(self, dtype: np.dtype[Any]) -> int:
         """Where the machine code for operands of this dtype is."""
-        if dtype not in self.addresses:
+        if dtype not in self.compiled:
             words, numbers = types.CPointer(types.int64), types.CPointer(from_dtype(dtype))
             signature = types.void(words, numbers, numbers, numbers, types.int64, types.int64)
             self.compiled[dtype] = callback(signature, self.function)
-            self.addresses[dtype] = self.compiled[dtype].address
-        return self.addresses[dtype]
+        address: int = self.compiled[dtype].address
+        return address
 
 
 def listed(*items: int | Array) -> Any:

@@ -14,7 +14,16 @@ from convref.kernels.jit.plans import beside, dense, grouped, inner, pairs, thin
 from convref.kernels.jit.plans.plan import Ints, Plan, View, canvas_strides
 from convref.kernels.jit.units import alike, end_to_end, most_taps
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Phase, Placement, Seen, as_one_phase, stored, transposed, unpadded
+from convref.phases import (
+    Phase,
+    Placement,
+    Seen,
+    as_one_phase,
+    stored,
+    taps_near_ends,
+    transposed,
+    unpadded,
+)
 
 SCATTER = Kernel(loops.scatter)
 
@@ -30,6 +39,8 @@ worth storing a canvas phase by phase."""
 DEEP, ENOUGH, EMPTY = 1 << 13, 128, 16
 """Products in a sum for which a tile of positions may still need a copy of all that it sees; the
 fewest positions that fill tiles well; and one lane in how many may stay empty in a tile of them."""
+PLACED, PACKED = 4, 3
+"""What it costs to place a cell of a channel, beside what it costs to pack a weight."""
 SCRATCH, SMALL = 1 << 16, 1 << 12
 """Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
 one unit may place for all others."""
@@ -127,9 +138,22 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
 def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
     kernel, _ = choice("input_grad", g, x, y, itemsize)
-    seen = (kernel == "inner" and unpadded(g)) or transposed(g)
+    seen = seen_backward(kernel, g, x.channels, itemsize)
     plan = contract(kernel, y, x, seen, w, seen.placement is not None, itemsize, threads)
     return plan._replace(covers=seen.covers)
+
+
+def seen_backward(kernel: str, g: Geometry, channels: int, itemsize: int) -> Seen:
+    """What the input gradient of so many channels a group sees: dy itself, or dy among zeros.
+
+    Nothing is placed where it sees dy itself, but positions near the ends are phases of their own,
+    of few positions often, for each of which `dense` packs its weights.
+    """
+    among_zeros = transposed(g)
+    itself = kernel == "inner"
+    if kernel == "dense" and not dense.may_be_few(among_zeros.phases, itemsize):
+        itself = PLACED * among_zeros.cells >= PACKED * taps_near_ends(g) * channels
+    return (itself and unpadded(g)) or among_zeros
 
 
 def contract(

@@ -105,7 +105,7 @@ def contract(
     w_lanes, out_lanes = lanes_of_phases(
         sets, out.channels, w[2], out.strides[2], out.strides[3], by_channel
     )
-    few_at_most = may_be_few(seen.phases, vector_lanes(itemsize))
+    few_at_most = may_be_few(seen.phases, itemsize)
     block = side_by_side(a.channels, seen.phases) if a.last and not few_at_most else 1
     spans, (taps, steps, origins, positions) = joined(
         tuple(tap_by_tap(own[0], np.arange(block), w[1], a_c, a_i) for own in sets)
@@ -133,9 +133,9 @@ def contract(
     return plan._replace(swapped=few)
 
 
-def may_be_few(phases: tuple[Phase, ...], lanes: int) -> bool:
+def may_be_few(phases: tuple[Phase, ...], itemsize: int) -> bool:
     """Whether some batch might have few positions: how sums go must not depend on it."""
-    return all(len(phase.origins) <= VECTORS * lanes for phase in phases)
+    return all(len(phase.origins) <= VECTORS * vector_lanes(itemsize) for phase in phases)
 
 
 def side_by_side(channels: int, phases: tuple[Phase, ...]) -> int:
