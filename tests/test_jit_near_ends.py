@@ -32,7 +32,7 @@ SMALL = {
     "a tile of positions": Geometry.of(LANES, 3, padding=1),
     "a long kernel": Geometry.of(64, 63, padding="same"),
 }
-CHANNELS = LANES + 1
+CHANNELS, MANY = LANES + 1, 20
 LAYOUTS = [(False, False), (True, True), (False, True)]
 
 
@@ -51,14 +51,14 @@ def test_nothing_is_placed(name: str, dtype: str, last: Layouts) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_where_ends_are_a_large_part_zeros_are_placed(name: str) -> None:
-    assert placement(SMALL[name]) is not None
-    check(Case(SMALL[name], 5, CHANNELS), "input_grad", "dense", (False, False))
+    assert placement(SMALL[name], MANY) is not None
+    check(Case(SMALL[name], 5, MANY), "input_grad", "dense", (False, False))
 
 
 def test_many_channels_make_the_weights_of_the_ends_dear() -> None:
     geometry = ITSELF["padding"]
-    assert placement(geometry, 100) is None
-    assert placement(geometry, 100 * LONG) is not None
+    assert placement(geometry, LONG // 4) is None
+    assert placement(geometry, LONG) is not None
 
 
 def test_few_positions_fill_the_lanes_and_are_not_cut() -> None:
