@@ -8,7 +8,7 @@ All three operators have one form:
 | operator    | a, in place  | rows m       | b, packed | lanes   | depth d      |
 | ----------- | ------------ | ------------ | --------- | ------- | ------------ |
 | forward     | canvas       | n, positions | w         | filters | c, t         |
-| input_grad  | canvas of dy | n, positions | w         | c       | filters, t   |
+| input_grad  | dy or canvas | n, positions | w         | c       | filters, t   |
 | weight_grad | canvas       | c, t         | dy        | filters | n, positions |
 
 Numbers of `a` are read one by one from where they lie, so stride, dilation and layout cost nothing.
