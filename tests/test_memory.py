@@ -96,6 +96,15 @@ def test_the_sums_of_a_narrow_output_count_too() -> None:
         convref.conv(np.broadcast_to(x, (100 * 2**10, 1, 4)), w)
 
 
+@pytest.mark.usefixtures("small_machine")
+def test_an_array_for_the_result_may_lie_elsewhere_than_in_memory() -> None:
+    """In a file, say: then it takes none."""
+    x, w = np.ones((1, 64)), np.ones((4096, 1, 1))
+    with pytest.raises(TooLargeError):
+        convref.conv(x, w)
+    np.testing.assert_array_equal(convref.conv(x, w, out=np.empty((4096, 64))), np.ones((4096, 64)))
+
+
 def test_a_huge_step_that_is_never_taken() -> None:
     """One position and one tap: nothing is large but the numbers."""
     far = 10**30
