@@ -1,5 +1,6 @@
 """Do the arrays fit each other and the settings? Checked before anything is allocated."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from convref.errors import DtypeError, ShapeError, WordError, counted
 from convref.geometry import Geometry
 from convref.integers import divisors
+from convref.memory import check_fits
 from convref.spec import ConvSpec
 
 Array = NDArray[Any]
@@ -146,3 +148,27 @@ def overlap(out: Array, array: Array) -> bool:
         return np.shares_memory(out, array, max_work=10_000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
+
+
+def check_memory(
+    result: Shape, made: np.dtype[Any] | None, padded: Shape, total: np.dtype[Any]
+) -> None:
+    """Check that the machine can hold the result, if it is made, and the input as it is padded."""
+    if made is not None:
+        check_result(result, made)
+    check_canvas(padded, total)
+
+
+def check_result(shape: Shape, dtype: np.dtype[Any]) -> None:
+    """Check that the machine can hold a result."""
+    check_fits(largest(shape) * dtype.itemsize, "the output", shape)
+
+
+def check_canvas(shape: Shape, total: np.dtype[Any]) -> None:
+    """Check that the machine can hold the input as the back ends pad it."""
+    check_fits(largest(shape) * total.itemsize, "the padded input", shape)
+
+
+def largest(shape: Shape) -> int:
+    """How many elements there are, or would be: an empty batch has samples of some size, too."""
+    return prod(shape) or prod(size or 1 for size in shape)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convref import engine
-from convref.checks import divide
+from convref.checks import check_canvas, check_result, divide
 from convref.dtypes import accumulator, as_array
 from convref.errors import ShapeError, verb
 from convref.geometry import bind
@@ -39,7 +39,7 @@ def im2col(x: ArrayLike, kernel_size: Sequence[int], **words: Unpack[Words]) -> 
     lead, channels, spatial = engine.sizes("x", x.shape, spec)
     divide("x", x.shape, "input", channels, spec)
     geometry = bind(spec, spatial, size)
-    engine.check_canvas(engine.canvases(lead, channels, geometry), x.dtype)
+    check_canvas(engine.canvases(lead, channels, geometry), x.dtype)
     operand = engine.fold(engine.contiguous(x, x.dtype.newbyteorder("=")), spec)
     cols = matrix_of_columns(geometry.canvas(operand), geometry)
     return cols.reshape(*lead, channels * len(geometry.taps), len(geometry.origins))
@@ -68,12 +68,12 @@ def col2im(
         )
     lead, channels = cols.shape[:-2], cols.shape[-2] // taps
     total = accumulator(cols.dtype, None)
-    engine.check_canvas(engine.canvases(lead, channels, geometry), total)
+    check_canvas(engine.canvases(lead, channels, geometry), total)
     canvas = np.zeros((*lead, channels, prod(geometry.canvas_size)), total)
     scatter(cols.astype(total), canvas, geometry)
     dtype = cols.dtype.newbyteorder("=")
     shape = engine.shape_of(lead, channels, geometry.input_size, spec)
-    engine.check_result(shape, dtype)
+    check_result(shape, dtype)
     x = empty(shape, dtype)
     per_channel = replace(spec, groups=1)
     geometry.take_back(canvas.reshape(-1, 1, *canvas.shape[-2:]), engine.fold(x, per_channel))

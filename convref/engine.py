@@ -18,6 +18,7 @@ from convref.checks import (
     check_bias,
     check_channels,
     check_groups,
+    check_memory,
     check_out,
     check_output,
     divide,
@@ -250,25 +251,6 @@ def canvases(lead: Shape, channels: int, geometry: Geometry) -> Shape:
     return (*lead, channels, *geometry.canvas_size)
 
 
-def check_memory(
-    result: Shape, made: np.dtype[Any] | None, padded: Shape, total: np.dtype[Any]
-) -> None:
-    """Check that the machine can hold the result, if it is made, and the input as it is padded."""
-    if made is not None:
-        check_result(result, made)
-    check_canvas(padded, total)
-
-
-def check_result(shape: Shape, dtype: np.dtype[Any]) -> None:
-    """Check that the machine can hold a result."""
-    check_fits(largest(shape) * dtype.itemsize, "the output", shape)
-
-
-def check_canvas(shape: Shape, total: np.dtype[Any]) -> None:
-    """Check that the machine can hold the input as the back ends pad it."""
-    check_fits(largest(shape) * total.itemsize, "the padded input", shape)
-
-
 def contiguous(array: Array, total: np.dtype[Any]) -> Array:
     """The array as kernels need it: C-contiguous, aligned, of this dtype; itself if it is so."""
     flags = array.flags
@@ -315,11 +297,6 @@ def fresh(shape: Shape, dtype: np.dtype[Any], out: Array | None, *inputs: Array 
         return empty(shape, dtype)
     check_out(out, shape, dtype, *inputs)
     return out
-
-
-def largest(shape: Shape) -> int:
-    """How many elements there are, or would be: an empty batch has samples of some size, too."""
-    return prod(shape) or prod(size or 1 for size in shape)
 
 
 def workspace(result: Array, total: np.dtype[Any]) -> Array:

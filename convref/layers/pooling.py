@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convref import engine
+from convref.checks import check_canvas
 from convref.dtypes import accumulator, divisible
 from convref.errors import DtypeError, ShapeError, verb
 from convref.geometry import Geometry, bind
@@ -101,7 +102,7 @@ class MaxPool(Pool):
         lead, channels, size = self.sizes(x.shape)
         self.lead, self.geometry = lead, bind(self.spec, size, self.kernel_size)
         dtype = x.dtype.newbyteorder("=")
-        engine.check_canvas(engine.canvases(lead, channels, self.geometry), dtype)
+        check_canvas(engine.canvases(lead, channels, self.geometry), dtype)
         x = engine.fold(engine.contiguous(x, dtype), self.spec)
         # (N, 1, C, S) -> (N, 1, C, P)
         self.canvas = canvas_for_maxima(x, self.geometry)
