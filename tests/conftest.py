@@ -4,6 +4,7 @@ Every run draws the same examples. `--hypothesis-profile=thorough` draws many mo
 `--hypothesis-profile=brief` fewer, for frameworks that compile anew for every shape.
 """
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -56,6 +57,17 @@ def eager_threads() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crew, "WORTH_A_THREAD", 1)
         yield
+
+
+@pytest.fixture(autouse=True)
+def seeded_frameworks() -> None:
+    """Frameworks that have been imported draw the same first weights in every run."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(SEED)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(SEED)
+    if "brainpy" in sys.modules:
+        sys.modules["brainpy"].math.random.seed(SEED)
 
 
 @pytest.fixture

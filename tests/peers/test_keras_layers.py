@@ -193,10 +193,13 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_first_weights(name: str) -> None:
-    """Mean, spread and bounds, of a convolution and of a transposed one."""
+    """Mean, spread and bounds, of a convolution and of a transposed one.
+
+    Means of 57,600 weights each differ by 0.03 of their deviation at 5 standard errors.
+    """
     for kind, theirs in ((layers.Conv2d, "Conv2D"), (layers.ConvTranspose2d, "Conv2DTranspose")):
-        mine = kind(40, 60, 3, weight_initialiser=name, rng=0).weight.value
-        real = getattr(keras.layers, theirs)(60, 3, kernel_initializer=name)
+        mine = kind(40, 160, 3, weight_initialiser=name, rng=0).weight.value
+        real = getattr(keras.layers, theirs)(160, 3, kernel_initializer=name)
         real.build((None, 5, 5, 40))
         kernel = real.get_weights()[0]
         assert mine.shape == of_keras(kernel).shape
