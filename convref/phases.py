@@ -119,29 +119,44 @@ def transposed(geometry: Geometry) -> Seen:
 
 
 @lru_cache(maxsize=128)
-def unpadded(geometry: Geometry) -> Seen | None:
-    """The phases of the input as they see dy itself; None where these were too many.
+def unpadded(geometry: Geometry, backward: bool) -> Seen | None:
+    """The phases of the input as they see dy itself, or those of the outputs as they see x itself.
 
     Near the ends of an axis positions see fewer taps: those that see the same ones are a phase.
+    None where these were too many, and where outputs see more than inputs and zeros around them.
     """
-    per_axis = [
-        [part for phase in _along(axis)[1] for part in _inside(phase, axis.output)]
-        for axis in geometry.axes
-    ]
+    axes, spread = geometry.axes, any(axis.input_dilation > 1 for axis in geometry.axes)
+    if not backward and (spread or geometry.padding_mode != "zeros"):
+        return None
+    per_axis = [_near_ends(axis, backward)[1] for axis in axes]
     if prod(map(len, per_axis)) > MOST_PHASES:
         return None
-    seen = [Axis(axis.output, 1, 1, 1, 1, 0, 0) for axis in geometry.axes]
-    return _seen(seen, per_axis, geometry.kernel_size, geometry.input_size)
+    sizes, results = geometry.input_size, geometry.output_size
+    if backward:
+        sizes, results = results, sizes
+    seen = [Axis(size, 1, 1, 1, 1, 0, 0) for size in sizes]
+    return _seen(seen, per_axis, geometry.kernel_size, results)
 
 
-def taps_near_ends(geometry: Geometry) -> int:
-    """How many taps the phases of `unpadded` have in all beyond those of `transposed`."""
+def taps_near_ends(geometry: Geometry, backward: bool) -> int:
+    """How many taps the phases of `unpadded` have in all beyond those that see zeros, too."""
     whole, parts = 1, 1
     for axis in geometry.axes:
-        phases = _along(axis)[1]
+        phases, cut = _near_ends(axis, backward)
         whole *= sum(len(phase.taps) for phase in phases)
-        parts *= sum(len(part.taps) for phase in phases for part in _inside(phase, axis.output))
+        parts *= sum(len(part.taps) for part in cut)
     return parts - whole
+
+
+def _near_ends(axis: Axis, backward: bool) -> tuple[list[Phase], list[Phase]]:
+    """The phases along an axis, and their parts that see the same taps within what is there."""
+    if backward:
+        phases, size = _along(axis)[1], axis.output
+    else:
+        positions = np.arange(axis.output)
+        steps, origins = _taps(axis) - axis.lo, positions * axis.stride
+        phases, size = [Phase(np.arange(axis.kernel), steps, origins, positions)], axis.size
+    return phases, [part for phase in phases for part in _inside(phase, size)]
 
 
 def _along(axis: Axis) -> tuple[int, list[Phase]]:
@@ -164,10 +179,13 @@ def _along(axis: Axis) -> tuple[int, list[Phase]]:
 def _inside(phase: Phase, size: int) -> list[Phase]:
     """A phase in parts that see the same taps within an axis of this size.
 
-    Position q sees the taps whose ``-step`` is above ``q - size``, and at most q.
+    Position q sees the taps with ``0 <= q + step < size``; steps go up, or down.
     """
-    first = np.searchsorted(-phase.steps, phase.origins - size, side="right")
-    stop = np.searchsorted(-phase.steps, phase.origins, side="right")
+    ends = -phase.origins, size - phase.origins
+    if np.all(np.diff(phase.steps) > 0):
+        first, stop = (np.searchsorted(phase.steps, end) for end in ends)
+    else:
+        stop, first = (len(phase.steps) - np.searchsorted(phase.steps[::-1], end) for end in ends)
     breaks = np.flatnonzero((np.diff(first) != 0) | (np.diff(stop) != 0)) + 1
     return [
         Phase(

@@ -1,16 +1,17 @@
-"""Input gradients that see dy itself, not among zeros: positions near the ends see fewer taps.
+"""Results that see x or dy itself, not among zeros: positions near the ends see fewer taps.
 
 Whether they do depends on the geometry and the channels alone, so bits depend on nothing else.
 """
 
 import numpy as np
 import pytest
-from jit_cases import LANES, Case, Layouts, check, fill, inexact, laid
+from jit_cases import FILLED, LANES, Case, Layouts, check, fill, inexact, laid, operands
 
 from convref.geometry import Geometry
+from convref.kernels import naive
 from convref.kernels.jit import plans
 from convref.kernels.jit.plans.dense import may_be_few
-from convref.phases import transposed
+from convref.phases import Seen, as_one_phase, stored, transposed
 from convref.threads import using_threads
 
 pytestmark = pytest.mark.uncompiled
@@ -33,54 +34,101 @@ SMALL = {
     "a long kernel": Geometry.of(64, 63, padding="same"),
 }
 CHANNELS, MANY = LANES + 1, 20
+SIZES = {"forward": (CHANNELS, MANY), "input_grad": (5, CHANNELS)}
+"""Filters and channels of a group."""
 LAYOUTS = [(False, False), (True, True), (False, True)]
 
 
-def placement(geometry: Geometry, channels: int = CHANNELS, itemsize: int = 8) -> object:
-    return plans.seen_backward("dense", geometry, channels, itemsize).placement
+def seen_by(operator: str, case: Case) -> Seen:
+    geometry, itemsize = case.geometry, np.dtype(case.dtype).itemsize
+    if operator == "input_grad":
+        return plans.seen_backward("dense", geometry, case.channels, itemsize)
+    return plans.seen_forward("dense", geometry, case.channels, case.filters, itemsize)
+
+
+def is_placed(operator: str, case: Case) -> bool:
+    return seen_by(operator, case).placement is not None
 
 
 @pytest.mark.parametrize("last", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "complex64"])
 @pytest.mark.parametrize("name", ITSELF)
-def test_nothing_is_placed(name: str, dtype: str, last: Layouts) -> None:
-    case = Case(ITSELF[name], 5, CHANNELS, dtype)
-    assert placement(case.geometry, itemsize=np.dtype(dtype).itemsize) is None
-    check(case, "input_grad", "dense", last)
+@pytest.mark.parametrize("operator", SIZES)
+def test_nothing_is_placed(operator: str, name: str, dtype: str, last: Layouts) -> None:
+    case = Case(ITSELF[name], *SIZES[operator], dtype)
+    assert not is_placed(operator, case)
+    check(case, operator, "dense", last)
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_where_ends_are_a_large_part_zeros_are_placed(name: str) -> None:
-    assert placement(SMALL[name], MANY) is not None
-    check(Case(SMALL[name], 5, MANY), "input_grad", "dense", (False, False))
+@pytest.mark.parametrize("operator", SIZES)
+def test_where_ends_are_a_large_part_zeros_are_placed(operator: str, name: str) -> None:
+    case = Case(SMALL[name], *SIZES[operator])
+    assert is_placed(operator, case)
+    check(case, operator, "dense", (False, False))
 
 
 def test_many_channels_make_the_weights_of_the_ends_dear() -> None:
-    geometry = ITSELF["padding"]
-    assert placement(geometry, LONG // 4) is None
-    assert placement(geometry, LONG) is not None
+    for operator in SIZES:
+        for channels, placed in ((LONG // 16, False), (LONG, True)):
+            case = Case(ITSELF["padding"], channels, channels)
+            assert is_placed(operator, case) == placed
+
+
+def test_forward_few_channels_are_placed() -> None:
+    """Their canvas is small beside the results, which no longer lie in a row."""
+    assert is_placed("forward", Case(ITSELF["padding"], CHANNELS, 3))
 
 
 def test_few_positions_fill_the_lanes_and_are_not_cut() -> None:
     """Of any batch: else sums of few samples might go in another order than those of many."""
     for size in range(1, 4 * LANES + 1):
         geometry = Geometry.of(size, 3, padding=1)
-        if may_be_few(transposed(geometry).phases, 8):
-            assert plans.seen_backward("dense", geometry, 1, 8) is transposed(geometry)
-        elif size > 3 * LANES:
-            assert placement(geometry, 1, 8) is None
+        backward, forward = transposed(geometry), as_one_phase(stored(geometry, False))
+        for operator, seen in (("input_grad", backward), ("forward", forward)):
+            found = seen_by(operator, Case(geometry, 1, 1))
+            if may_be_few(seen.phases, 8):
+                assert (found.placement, found.cells) == (seen.placement, seen.cells)
+                assert len(found.phases) == len(seen.phases)
+            elif size > 3 * LANES:
+                assert found.placement is None
 
 
 @pytest.mark.parametrize("last", LAYOUTS)
 @pytest.mark.parametrize("size", [2, 5, 6, 7, 9, 2 * LANES, 2 * LANES + 3, LONG])
-def test_bits_depend_on_neither_batch_nor_threads(size: int, last: Layouts) -> None:
+@pytest.mark.parametrize("operator", SIZES)
+def test_bits_depend_on_neither_batch_nor_threads(operator: str, size: int, last: Layouts) -> None:
     geometry = Geometry.of((size, 6), 3, padding=1)
-    many = Case(geometry, 5, CHANNELS, "float32", batch=7)
-    x, w, y = inexact(many)
+    x, w, y = inexact(Case(geometry, *SIZES[operator], "float32", batch=7))
+    filled = FILLED[operator]
     together = laid((x, w, y), last)
-    fill("input_grad", "dense", together, geometry)
+    fill(operator, "dense", together, geometry)
     for threads in (1, 3):
         alone = laid((x[:1], w, y[:1]), last)
         with using_threads(threads):
-            fill("input_grad", "dense", alone, geometry)
-        assert alone[0].tobytes() == together[0][:1].tobytes()
+            fill(operator, "dense", alone, geometry)
+        assert alone[filled].tobytes() == together[filled][:1].tobytes()
+
+
+@pytest.mark.parametrize("last", LAYOUTS)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["padding", "two axes"])
+def test_zeros_around_x_meet_weights_that_are_not_finite(
+    name: str, wrong: float, last: Layouts
+) -> None:
+    """So the padding's part of each sum is NaN, as in the definition, and no zero is left out."""
+    case = Case(ITSELF[name], *SIZES["forward"], "float32")
+    x, w, y = map(np.copy, operands(case))
+    w[1, 3, 2, 0] = wrong
+    expected = np.empty_like(y)
+    naive.forward(x, w, expected, case.geometry)
+    assert np.isnan(expected).any()
+    arrays = laid((x, w, y), last)
+    fill("forward", "dense", arrays, case.geometry)
+    np.testing.assert_array_equal(arrays[2], expected)
+
+
+def test_outputs_that_see_nothing_but_padding_are_zero() -> None:
+    case = Case(Geometry.of(LONG, 3, padding=((5, 4),)), *SIZES["forward"])
+    assert not is_placed("forward", case)
+    check(case, "forward", "dense", (False, False))

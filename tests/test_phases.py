@@ -85,15 +85,19 @@ def test_the_natural_order_is_the_canvas_itself(p: Problem) -> None:
     assert (storage.placement is None) == geometry.canvas_is_input
 
 
-def gradient(geometry: Geometry, storage: Seen, w: Array, dy: Array) -> Array:
-    """dx (N, G, C/G, I) by the phases, from w (G, K/G, C/G, T) and dy (N, G, K/G, P)."""
-    canvas = laid_out(dy, storage.placement, storage.cells)
-    groups, _, channels, _ = w.shape
-    dx = np.zeros((len(dy), groups, channels, prod(geometry.input_size)), dy.dtype)
+def by_phases(storage: Seen, w: Array, a: Array, size: int) -> Array:
+    """Results (N, G, M, size) by the phases, from w (G, M, D, T) and the operand (N, G, D, ...)."""
+    canvas = laid_out(a, storage.placement, storage.cells)
+    results = np.zeros((*a.shape[:2], w.shape[1], size), a.dtype)
     for phase in storage.phases:
         view = seen(canvas, phase.steps, phase.origins)
-        dx[..., phase.positions] = np.einsum("gkct,ngkti->ngci", w[..., phase.taps], view)
-    return dx
+        results[..., phase.positions] = np.einsum("gmdt,ngdti->ngmi", w[..., phase.taps], view)
+    return results
+
+
+def gradient(geometry: Geometry, storage: Seen, w: Array, dy: Array) -> Array:
+    """dx (N, G, C/G, I) by the phases, from w (G, K/G, C/G, T) and dy (N, G, K/G, P)."""
+    return by_phases(storage, w.swapaxes(1, 2), dy, prod(geometry.input_size))
 
 
 @given(p=problems(modes=("zeros",), layouts=("channels_first",)))
@@ -110,11 +114,11 @@ def test_phases_give_the_gradient_of_the_input(p: Problem) -> None:
 @given(p=problems(modes=("zeros",), layouts=("channels_first",)))
 def test_phases_of_dy_itself_give_it_too(p: Problem) -> None:
     geometry = Geometry.of(p.input_size, p.kernel, **p.words)
-    storage = unpadded(geometry)
+    storage = unpadded(geometry, backward=True)
     if storage is None:
         reject()
     assert storage.placement is None
-    near_ends, among_zeros = taps_near_ends(geometry), transposed(geometry)
+    near_ends, among_zeros = taps_near_ends(geometry, backward=True), transposed(geometry)
     assert near_ends == all_taps(storage) - all_taps(among_zeros)
     samples, filters = prod(p.batch), len(p.w) // p.groups
     w = p.w.reshape(p.groups, filters, p.w.shape[1], prod(p.kernel))
@@ -124,14 +128,32 @@ def test_phases_of_dy_itself_give_it_too(p: Problem) -> None:
     np.testing.assert_array_equal(dx.reshape(p.x.shape), expected)
 
 
+@given(p=problems(layouts=("channels_first",)))
+def test_phases_of_x_itself_give_the_outputs(p: Problem) -> None:
+    geometry = Geometry.of(p.input_size, p.kernel, **p.words)
+    storage = unpadded(geometry, backward=False)
+    if storage is None:
+        spread = any(axis.input_dilation > 1 for axis in geometry.axes)
+        assert spread or geometry.padding_mode != "zeros"
+        reject()
+    assert storage.placement is None
+    assert taps_near_ends(geometry, backward=False) == all_taps(storage) - prod(p.kernel)
+    samples, filters, channels = prod(p.batch), len(p.w) // p.groups, p.w.shape[1]
+    w = p.w.reshape(p.groups, filters, channels, prod(p.kernel))
+    x = p.x.reshape(samples, p.groups, channels, prod(geometry.input_size))
+    y = by_phases(storage, w, x, prod(geometry.output_size))
+    np.testing.assert_array_equal(y.reshape(p.dy.shape), oracles.forward(p.x, p.w, **p.words))
+
+
 def all_taps(seen: Seen) -> int:
     return sum(len(phase.taps) for phase in seen.phases)
 
 
 def test_too_many_phases_are_not_listed() -> None:
     few, many = (Geometry.of((n, n), (n, n), padding="same") for n in (33, 129))
-    assert unpadded(few) is not None
-    assert unpadded(many) is None
+    for backward in (True, False):
+        assert unpadded(few, backward) is not None
+        assert unpadded(many, backward) is None
 
 
 @given(p=problems(modes=("zeros",)))

@@ -39,8 +39,9 @@ worth storing a canvas phase by phase."""
 DEEP, ENOUGH, EMPTY = 1 << 13, 128, 16
 """Products in a sum for which a tile of positions may still need a copy of all that it sees; the
 fewest positions that fill tiles well; and one lane in how many may stay empty in a tile of them."""
-PLACED, PACKED = 4, 3
-"""What it costs to place a cell of a channel, beside what it costs to pack a weight."""
+PLACED, PACKED, PARTED = 4, (6, 3), 2
+"""What it costs to place a cell of a channel, to pack a weight, forward and backward, and to write
+a result where results in a row become several phases."""
 SCRATCH, SMALL = 1 << 16, 1 << 12
 """Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
 one unit may place for all others."""
@@ -119,7 +120,7 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
     met = transposed(g) if backward else as_one_phase(stored(g, True))
     placement = None if backward else stored(g, False).placement
     few = few_see_many(seen, other, placement, met.phases, itemsize)
-    if few and (not backward or unpadded(g)):
+    if few and (not backward or unpadded(g, True)):
         return "inner", "few channels see many, side by side: what they see fills the lanes"
     strides = prod(axis.stride for axis in g.axes)
     uses = backward or strides == 1 or y.channels * len(g.taps) >= USES * strides
@@ -131,8 +132,18 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
 def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``y = w @ cols``: rows are positions, lanes filters, depth (c, t)."""
     kernel, _ = choice("forward", g, x, y, itemsize)
-    seen, strides = as_one_phase(stored(g, kernel.startswith("thin"))), (w[0], w[2], w[1])
-    return contract(kernel, x, y, seen, strides, False, itemsize, threads)
+    seen = seen_forward(kernel, g, x.channels, y.channels, itemsize)
+    zeros = seen.placement is None and not g.canvas_is_input
+    plan = contract(kernel, x, y, seen, (w[0], w[2], w[1]), zeros, itemsize, threads)
+    return plan._replace(covers=seen.covers)
+
+
+def forward_among_zeros(
+    g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int
+) -> Plan:
+    """The same with all zeros of the padding in place, for weights that are not finite."""
+    seen = as_one_phase(stored(g, False))
+    return contract("dense", x, y, seen, (w[0], w[2], w[1]), False, itemsize, threads)
 
 
 def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
@@ -143,17 +154,29 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
     return plan._replace(covers=seen.covers)
 
 
-def seen_backward(kernel: str, g: Geometry, channels: int, itemsize: int) -> Seen:
-    """What the input gradient of so many channels a group sees: dy itself, or dy among zeros.
+def seen_forward(kernel: str, g: Geometry, channels: int, filters: int, itemsize: int) -> Seen:
+    """What the results of a group see: x itself, or x among the zeros of its padding.
 
-    Nothing is placed where it sees dy itself, but positions near the ends are phases of their own,
-    of few positions often, for each of which `dense` packs its weights.
+    Nothing is placed where they see x itself, but positions near the ends are phases of their own,
+    for each of which `dense` packs its weights.
     """
+    among_zeros = as_one_phase(stored(g, kernel.startswith("thin")))
+    placed_anyway = kernel != "dense" or dense.may_be_few(among_zeros.phases, itemsize)
+    if placed_anyway or among_zeros.placement is None:
+        return among_zeros
+    placed = PLACED * among_zeros.cells * channels
+    packed = PACKED[0] * taps_near_ends(g, False) * channels * filters
+    parted = PARTED * prod(g.output_size) * filters
+    return (placed >= packed + parted and unpadded(g, False)) or among_zeros
+
+
+def seen_backward(kernel: str, g: Geometry, channels: int, itemsize: int) -> Seen:
+    """What the input gradient of so many channels a group sees: dy itself, or dy among zeros."""
     among_zeros = transposed(g)
     itself = kernel == "inner"
     if kernel == "dense" and not dense.may_be_few(among_zeros.phases, itemsize):
-        itself = PLACED * among_zeros.cells >= PACKED * taps_near_ends(g) * channels
-    return (itself and unpadded(g)) or among_zeros
+        itself = PLACED * among_zeros.cells >= PACKED[1] * taps_near_ends(g, True) * channels
+    return (itself and unpadded(g, True)) or among_zeros
 
 
 def contract(
