@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import weakref
 from contextlib import suppress
 from functools import cache
 from math import prod
@@ -21,8 +22,11 @@ LARGE = 1 << 20
 system gives it a page at a time, on the first touch."""
 PAGES = 1 << 22
 """Bytes from which on NumPy asks for large pages."""
+MAPPED = 1 << 25
+"""Bytes from which on the C library gets memory from the system for each array, and gives it back
+with the array (glibc: the highest M_MMAP_THRESHOLD that it sets by itself)."""
 MOST_KEPT = 1 << 27
-"""Bytes of scratch memory that are kept from one call to the next, at most."""
+"""Bytes that are kept from one call to the next, at most: of scratch memory, and of results."""
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 LARGEST = 2**90
@@ -76,17 +80,28 @@ address: Any = address_read if address_read(_probe) == address_told(_probe) else
 """Read where that works, which it may not in another Python than CPython."""
 
 
+_scratch: list[Array] = []
+"""Scratch memory of an earlier call: one piece or none."""
+_results: list[Array] = []
+"""Memory of an earlier result that nobody holds any more: one piece or none."""
+
+
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """A new array that begins on a line of the cache.
 
-    So vectors of neighbouring channels, which different threads may write, share no line.
+    So vectors of neighbouring channels, which different threads may write, share no line. The
+    memory of a very large one is kept for the next such array, once nobody holds this one.
     """
-    raw = np.empty(prod(shape) * dtype.itemsize + LINE, np.uint8)
-    return np.ndarray(shape, dtype, raw, -address(raw) % LINE)
-
-
-_kept: list[Array] = []
-"""Scratch memory of an earlier call: one piece or none."""
+    needed = prod(shape) * dtype.itemsize + LINE
+    if needed < MAPPED:
+        return on_a_line(shape, dtype, np.empty(needed, np.uint8))
+    raw = _taken(_results, needed)
+    if raw is None or raw.size > 2 * needed:
+        raw = np.empty(needed, np.uint8)
+    # Views of the result hold this array, which is not one of `raw`'s own views.
+    held = np.frombuffer(raw.data, np.uint8)
+    weakref.finalize(held, _keep, _results, raw).atexit = False
+    return on_a_line(shape, dtype, held)
 
 
 def borrow(count: int, dtype: np.dtype[Any]) -> Array:
@@ -97,16 +112,33 @@ def borrow(count: int, dtype: np.dtype[Any]) -> Array:
     needed = count * dtype.itemsize + LINE
     if needed < LARGE:
         return empty((count,), dtype)
-    raw = None
-    with suppress(IndexError):
-        raw = _kept.pop()
-    if raw is None or raw.size < needed:
+    raw = _taken(_scratch, needed)
+    if raw is None:
         raw = np.empty(max(needed, PAGES), np.uint8)
-    return np.ndarray(count, dtype, raw, -address(raw) % LINE)
+    return on_a_line((count,), dtype, raw)
 
 
 def give_back(borrowed: Array) -> None:
     """Keep for the next call what `borrow` gave, if it is large, but not too large."""
-    raw = borrowed.base
-    if raw is not None and LARGE <= raw.nbytes <= MOST_KEPT:
-        _kept[:] = [raw]
+    if borrowed.base is not None and borrowed.base.nbytes >= LARGE:
+        _keep(_scratch, borrowed.base)
+
+
+def on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any], raw: Array) -> Array:
+    """An array on the first line of the cache that begins in these bytes."""
+    return np.ndarray(shape, dtype, raw, -address(raw) % LINE)
+
+
+def _taken(kept: list[Array], needed: int) -> Array | None:
+    """The piece that is kept, for nobody else from now on; None where it has too few bytes."""
+    with suppress(IndexError):
+        raw = kept.pop()
+        if raw.size >= needed:
+            return raw
+    return None
+
+
+def _keep(kept: list[Array], raw: Array) -> None:
+    """Keep this piece, instead of another, unless it is too large."""
+    if raw.nbytes <= MOST_KEPT:
+        kept[:] = [raw]

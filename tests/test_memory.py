@@ -164,7 +164,8 @@ def begins(array: memory.Array) -> int:
 
 @pytest.fixture
 def none_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_kept", [])
+    monkeypatch.setattr(memory, "_scratch", [])
+    monkeypatch.setattr(memory, "_results", [])
 
 
 @pytest.mark.parametrize("count", [0, 1, 1000, MANY, 5 * MANY])
@@ -185,7 +186,7 @@ def test_many_numbers_are_those_of_the_last_call(none_kept: None) -> None:
     memory.give_back(fewer)
     more = memory.borrow(9 * MANY, FLOAT32)
     assert begins(more) != begins(first)
-    assert memory._kept == []
+    assert memory._scratch == []
 
 
 def test_two_borrowers_never_share(none_kept: None) -> None:
@@ -194,19 +195,65 @@ def test_two_borrowers_never_share(none_kept: None) -> None:
     assert not np.shares_memory(first, second)
     memory.give_back(first)
     memory.give_back(second)
-    assert len(memory._kept) == 1
+    assert len(memory._scratch) == 1
 
 
 @pytest.mark.parametrize("size", [memory.LARGE // 2, memory.MOST_KEPT + 1])
 def test_little_and_too_much_is_not_kept(none_kept: None, size: int) -> None:
     memory.give_back(memory.borrow(size, np.dtype("uint8")))
-    assert memory._kept == []
+    assert memory._scratch == []
 
 
 def test_a_canvas_stays_for_the_next_call(none_kept: None) -> None:
     x, w = np.ones((1, 8, 200, 200), np.float32), np.ones((16, 8, 3, 3), np.float32)
-    first = convref.conv(x, w, padding=1)
-    (kept,) = memory._kept
+    first = convref.conv(x, w, padding=1, padding_mode="reflect")
+    (kept,) = memory._scratch
     kept.view("float32")[...] = np.nan  # of what it holds nothing is read
-    np.testing.assert_array_equal(convref.conv(x, w, padding=1), first)
-    assert [memory.address(raw) for raw in memory._kept] == [memory.address(kept)]
+    again = convref.conv(x, w, padding=1, padding_mode="reflect")
+    np.testing.assert_array_equal(again, first)
+    assert [memory.address(raw) for raw in memory._scratch] == [memory.address(kept)]
+
+
+LARGEST = memory.MAPPED // 4
+
+
+def test_a_very_large_result_takes_the_memory_of_one_that_nobody_holds(none_kept: None) -> None:
+    first = memory.empty((2, LARGEST), FLOAT32)
+    begin, row = begins(first), first[1:, :5]
+    del first
+    other = memory.empty((2, LARGEST), FLOAT32)
+    assert begins(other) != begin  # a row of the first is held
+    assert not np.shares_memory(row, other)
+    del row
+    second = memory.empty((LARGEST, 2), FLOAT32)
+    assert begins(second) == begin
+    assert second.flags.carray
+    assert memory.address(second) % memory.LINE == 0
+    assert memory._results == []
+
+
+@pytest.mark.parametrize("count", [LARGEST, 8 * LARGEST])
+def test_memory_that_does_not_suit_a_result_is_not_held(none_kept: None, count: int) -> None:
+    """For as long as the result lives: it would take twice what it needs, or can't hold it."""
+    first = memory.empty((3 * LARGEST,), FLOAT32)
+    del first
+    assert len(memory._results) == 1
+    assert memory.empty((count,), FLOAT32).base.nbytes < 4 * count + 2 * memory.LINE
+
+
+@pytest.mark.parametrize("size", [memory.MAPPED // 2, memory.MOST_KEPT + 1])
+def test_memory_of_smaller_and_of_larger_results_is_not_kept(none_kept: None, size: int) -> None:
+    assert memory.empty((size,), np.dtype("uint8")).size == size
+    assert memory._results == []
+
+
+def test_a_result_written_over_an_earlier_one(none_kept: None) -> None:
+    x, w = np.ones((1, 1, 2, LARGEST), np.float32), np.ones((1, 1, 1, 3), np.float32)
+    first = convref.conv(x, w, padding="same")
+    expected = first.copy()
+    first[...] = np.nan
+    del first
+    assert len(memory._results) == 1
+    second = convref.conv(x, w, padding="same")
+    assert memory._results == []
+    np.testing.assert_array_equal(second, expected)
