@@ -23,7 +23,7 @@ from convref.geometry import Geometry
 from convref.kernels import jit, naive
 from convref.kernels.jit import plans
 from convref.kernels.jit.micro import VECTORS
-from convref.kernels.jit.plans.dense import positions_fill_lanes
+from convref.kernels.jit.plans.dense import FAR, PAGE, positions_fill_lanes
 from convref.kernels.jit.vectors import vector_lanes
 from convref.threads import using_threads
 
@@ -64,6 +64,19 @@ def test_every_geometry(name: str, operator: str, last: Layouts) -> None:
     case = few(FEW[name], operator)
     assert is_swapped(case, operator, last)
     check(case, operator, "dense", last)
+
+
+@pytest.mark.parametrize("taps", [1, 2])
+@pytest.mark.parametrize("last", [(False, False), (True, True)])
+def test_weights_whose_depths_are_on_pages_of_their_own(taps: int, last: Layouts) -> None:
+    """Sums are taken in parts: a few pages of weights at a time."""
+    case = Case(Geometry.of(LANES, taps, padding="same"), 2 * FAR + 5, PAGE // 8 + 3)
+    x, w, y = laid(operands(case), last)
+    plan = plans.input_grad(case.geometry, jit.view(x), jit.view(y), jit.view(w).strides, 8, 2)
+    units = plan.kept[4]
+    assert plan.swapped
+    assert units[:, 14].max() == FAR * taps < units[:, 11].max()
+    check(case, "input_grad", "dense", last)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

@@ -48,6 +48,9 @@ PARTIAL = 1 << 20
 WAYS, PAGE = 8, 4096
 """Most rows of a tile that are a multiple of so many bytes apart, as those of weights often are: a
 nearest cache of 8 ways holds only so many lines of such addresses."""
+FAR = 32
+"""Depths of weights in place, where each lies on a page of its own, that a tile takes before the
+next tile takes what lies beside them: more lines of such addresses would not stay in a cache."""
 
 WIDE, MOST_TAPS = 128, 40
 """With channels side by side, a weight gradient has those that a tap sees as the rows of a tile, if
@@ -128,6 +131,8 @@ def contract(
         a.channels // block, a.groups, lanes.counts, itemsize, threads, highest,
         last=out.last and not few,
     )  # fmt: skip
+    if few and w[1] * itemsize >= PAGE:
+        units[:, 14] = np.minimum(units[:, 14], FAR * units[:, 3])
     depths = [(at, count) for _, _, at, count in spans]
     plan = _plan(first, rows, lanes, depths, units, out.strides[1], itemsize, flag, in_sums=few)
     return plan._replace(swapped=few)
