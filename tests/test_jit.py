@@ -414,6 +414,34 @@ def test_one_tile_of_rows(operator: str, case: Case) -> None:
     check(case, operator, "dense")
 
 
+WHOLE = LANES * max(1, plans.FEW // LANES)
+"""More than few channels, once doubled, in whole vectors."""
+
+
+@uncompiled
+@pytest.mark.parametrize(
+    ("channels", "filters", "layout", "channels_in_lanes"),
+    [
+        (WHOLE, 2 * WHOLE, (False, False), True),
+        (WHOLE, 2 * WHOLE - 1, (False, False), WHOLE >= micro.VECTORS * LANES),
+        (WHOLE + 1, 4 * WHOLE, (False, False), False),
+        (WHOLE, 4 * WHOLE, (True, True), WHOLE >= micro.VECTORS * LANES),
+        (4 * WHOLE, 4 * WHOLE, (False, False), True),
+        (4 * WHOLE, 4 * WHOLE, (True, True), True),
+        (4 * WHOLE, 4 * WHOLE - 1, (True, True), False),
+    ],
+)
+def test_weights_of_one_tap(
+    channels: int, filters: int, layout: Layouts, channels_in_lanes: bool
+) -> None:
+    """They lie as channels do, so channels may fill the lanes: then x is packed, and not dy."""
+    case = Case(Geometry.of((5, 7), 1), filters, channels)
+    x, w, y = laid(operands(case), layout)
+    plan = plans.weight_grad(case.geometry, jit.view(x), jit.view(y), jit.view(w).strides, 8, 2)
+    assert plan.swapped == channels_in_lanes
+    check(case, "weight_grad", "dense", layout)
+
+
 SEEN_IN_PART = {
     "stride": Geometry.of((15, 14), 7, stride=2, padding=3),
     "three axes": Geometry.of((3, 6, 5), 3, stride=(1, 2, 2), padding=1),

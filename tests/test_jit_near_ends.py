@@ -16,14 +16,15 @@ from convref.threads import using_threads
 
 pytestmark = pytest.mark.uncompiled
 
-LONG = 40 * LANES
+SIDE = max(LANES, 8)
+LONG = 40 * SIDE
 ITSELF = {
     "padding": Geometry.of(LONG, 3, padding=1),
     "no padding": Geometry.of(LONG, 3),
     "causal": Geometry.of(LONG, 2, padding="causal", dilation=5),
     "stride": Geometry.of(LONG + 1, 5, stride=3, padding=2),
-    "two axes": Geometry.of((14 * LANES, 17), 3, padding=1, stride=(1, 2)),
-    "three axes": Geometry.of((4 * LANES, 9, 8), (3, 1, 1), padding=((1, 1), (0, 0), (0, 0))),
+    "two axes": Geometry.of((14 * SIDE, 17), 3, padding=1, stride=(1, 2)),
+    "three axes": Geometry.of((4 * SIDE, 9, 8), (3, 1, 1), padding=((1, 1), (0, 0), (0, 0))),
     "cropped": Geometry.of(LONG, 3, padding=-2),
     "seen in part": Geometry.of(LONG, 2, stride=4),
 }
@@ -33,7 +34,7 @@ SMALL = {
     "a tile of positions": Geometry.of(LANES, 3, padding=1),
     "a long kernel": Geometry.of(64, 63, padding="same"),
 }
-CHANNELS, MANY = LANES + 1, 20
+CHANNELS, MANY = SIDE + 1, 20
 SIZES = {"forward": (CHANNELS, MANY), "input_grad": (5, CHANNELS)}
 """Filters and channels of a group."""
 LAYOUTS = [(False, False), (True, True), (False, True)]
@@ -90,8 +91,6 @@ def test_few_positions_fill_the_lanes_and_are_not_cut() -> None:
             if may_be_few(seen.phases, 8):
                 assert (found.placement, found.cells) == (seen.placement, seen.cells)
                 assert len(found.phases) == len(seen.phases)
-            elif size > 3 * LANES:
-                assert found.placement is None
 
 
 @pytest.mark.parametrize("last", LAYOUTS)
@@ -119,7 +118,7 @@ def test_zeros_around_x_meet_weights_that_are_not_finite(
     """So the padding's part of each sum is NaN, as in the definition, and no zero is left out."""
     case = Case(ITSELF[name], *SIZES["forward"], "float32")
     x, w, y = map(np.copy, operands(case))
-    w[1, 3, 2, 0] = wrong
+    w[1, 1, 2, 0] = wrong
     expected = np.empty_like(y)
     naive.forward(x, w, expected, case.geometry)
     assert np.isnan(expected).any()

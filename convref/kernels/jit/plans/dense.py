@@ -180,7 +180,8 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     """Sums over samples and positions; rows are channels and taps, lanes filters.
 
     It is the other way round where filters are few, but channels fill the lanes, side by side; and
-    of a single tap, where there are as many filters as channels.
+    of a single tap, where there are as many filters as channels, and these fill tiles, or are so
+    few that dy would be packed for a tile or two of rows.
     """
     seen, vector = stored(g, False), vector_lanes(itemsize)
     a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement)
@@ -197,7 +198,8 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     few = x.last and 2 * K <= vector <= C
     # The weights of a single tap lie as channels do, and are stored as they are summed.
     single = T == 1 and seen.placement is None and C % vector == 0
-    turned = few or (single and VECTORS * vector <= C <= K)
+    fewer = not x.last and C < 2 * MOST_ROWS and 2 * C <= K
+    turned = few or (single and (fewer or VECTORS * vector <= C <= K))
     rows, lanes = columns, filters
     if turned:
         rows, lanes = filters, columns._replace(
