@@ -98,7 +98,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     raw = _taken(_results, needed)
     if raw is None or raw.size > 2 * needed:
         raw = np.empty(needed, np.uint8)
-    # Views of the result hold this array, which is not one of `raw`'s own views.
+    # A view holds the owner of its memory: of a buffer's memory that is this array, and not `raw`.
     held = np.frombuffer(raw.data, np.uint8)
     weakref.finalize(held, _keep, _results, raw).atexit = False
     return on_a_line(shape, dtype, held)

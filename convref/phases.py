@@ -123,12 +123,13 @@ def unpadded(geometry: Geometry, backward: bool) -> Seen | None:
     """The phases of the input as they see dy itself, or those of the outputs as they see x itself.
 
     Near the ends of an axis positions see fewer taps: those that see the same ones are a phase.
-    None where these were too many, and where outputs see more than inputs and zeros around them.
+    None where these were too many; and for outputs that see more than inputs and zeros around them,
+    or zeros alone through some tap, whose weight would then not be read at all.
     """
-    axes, spread = geometry.axes, any(axis.input_dilation > 1 for axis in geometry.axes)
-    if not backward and (spread or geometry.padding_mode != "zeros"):
+    around = geometry.padding_mode == "zeros" and all(map(_meets_all, geometry.axes))
+    if not backward and not around:
         return None
-    per_axis = [_near_ends(axis, backward)[1] for axis in axes]
+    per_axis = [_near_ends(axis, backward)[1] for axis in geometry.axes]
     if prod(map(len, per_axis)) > MOST_PHASES:
         return None
     sizes, results = geometry.input_size, geometry.output_size
@@ -150,13 +151,22 @@ def taps_near_ends(geometry: Geometry, backward: bool) -> int:
 
 def _near_ends(axis: Axis, backward: bool) -> tuple[list[Phase], list[Phase]]:
     """The phases along an axis, and their parts that see the same taps within what is there."""
-    if backward:
-        phases, size = _along(axis)[1], axis.output
-    else:
-        positions = np.arange(axis.output)
-        steps, origins = _taps(axis) - axis.lo, positions * axis.stride
-        phases, size = [Phase(np.arange(axis.kernel), steps, origins, positions)], axis.size
+    phases, size = (_along(axis)[1], axis.output) if backward else ([_forward(axis)], axis.size)
     return phases, [part for phase in phases for part in _inside(phase, size)]
+
+
+def _forward(axis: Axis) -> Phase:
+    """All outputs along an axis, as they see an input without a margin, not spread out."""
+    positions = np.arange(axis.output)
+    steps = _taps(axis) - axis.lo
+    return Phase(np.arange(axis.kernel), steps, positions * _stride(axis), positions)
+
+
+def _meets_all(axis: Axis) -> bool:
+    """Whether inputs are not spread out, and each tap meets one of them at some position."""
+    _, steps, origins, _ = _forward(axis)
+    first, stop = (np.searchsorted(origins, end - steps) for end in (0, axis.size))
+    return axis.input_dilation == 1 and bool(np.all(first < stop))
 
 
 def _along(axis: Axis) -> tuple[int, list[Phase]]:

@@ -12,7 +12,7 @@ import pytest
 from numba import njit
 
 from convref.geometry import Geometry
-from convref.kernels.jit import dots, micro, move
+from convref.kernels.jit import copies, dots, micro, move, place
 from convref.kernels.jit.flat import data, keep, load, store
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import stored
@@ -146,7 +146,7 @@ def test_dot_tiles_sum_along_stretches(
 
 @njit
 def transpose(source, at, source_lines, target, to, target_lines, rows, run):
-    move.transpose(source, at, source_lines, target, to, target_lines, rows, run)
+    copies.transpose(source, at, source_lines, target, to, target_lines, rows, run)
 
 
 @every_dtype
@@ -260,7 +260,7 @@ def test_place_lays_an_input_on_its_canvas(name: str, dtype: str, rng: np.random
         canvas = around[40:-40]
         canvas[...] = 0
         end = 40 + storage.cells
-        move.place(x, 5, step, around, 40, end, len(rows), rows, row_sources, len(runs), runs)
+        place.place(x, 5, step, around, 40, end, len(rows), rows, row_sources, len(runs), runs)
 
         plain, note = geometry.canvas(x[places]), f"by phase: {by_phase}, step {step}"
         np.testing.assert_array_equal(

@@ -51,7 +51,7 @@ def is_placed(operator: str, case: Case) -> bool:
     return seen_by(operator, case).placement is not None
 
 
-@pytest.mark.parametrize("last", LAYOUTS)
+@pytest.mark.parametrize("last", LAYOUTS[:2])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "complex64"])
 @pytest.mark.parametrize("name", ITSELF)
 @pytest.mark.parametrize("operator", SIZES)
@@ -111,12 +111,13 @@ def test_bits_depend_on_neither_batch_nor_threads(operator: str, size: int, last
 
 @pytest.mark.parametrize("last", LAYOUTS)
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-@pytest.mark.parametrize("name", ["padding", "two axes"])
+@pytest.mark.parametrize("name", ["padding", "two axes", "zeros alone"])
 def test_zeros_around_x_meet_weights_that_are_not_finite(
     name: str, wrong: float, last: Layouts
 ) -> None:
     """So the padding's part of each sum is NaN, as in the definition, and no zero is left out."""
-    case = Case(ITSELF[name], *SIZES["forward"], "float32")
+    zeros_alone = Geometry.of((LONG, 3), (1, 9), padding=(0, 4))  # what the first tap sees
+    case = Case(ITSELF.get(name, zeros_alone), *SIZES["forward"], "float32")
     x, w, y = map(np.copy, operands(case))
     w[1, 1, 2, 0] = wrong
     expected = np.empty_like(y)

@@ -134,7 +134,8 @@ def test_phases_of_x_itself_give_the_outputs(p: Problem) -> None:
     storage = unpadded(geometry, backward=False)
     if storage is None:
         spread = any(axis.input_dilation > 1 for axis in geometry.axes)
-        assert spread or geometry.padding_mode != "zeros"
+        zeros_alone = np.any(np.all(columns(geometry, False) == 0, axis=1))
+        assert spread or zeros_alone or geometry.padding_mode != "zeros"
         reject()
     assert storage.placement is None
     assert taps_near_ends(geometry, backward=False) == all_taps(storage) - prod(p.kernel)

@@ -12,12 +12,13 @@ Where a group's canvas is small it is placed in a scratch array, unit by unit, a
 
 import numpy as np
 
+from convref.kernels.jit.copies import copy, copy_padded
 from convref.kernels.jit.dense import even, spread
 from convref.kernels.jit.dots import ROWS, SUMS, columns_at_once, dot_tile
 from convref.kernels.jit.flat import data, empty_like, keep, load, shifted, store, word, zeros_like
 from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import FULL, TALLEST, wide_tile
-from convref.kernels.jit.move import copy, copy_padded, place
+from convref.kernels.jit.place import place
 from convref.kernels.jit.vectors import lanes_of
 
 SEEN, TILES = 1 << 14, 16

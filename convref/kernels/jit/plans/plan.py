@@ -5,16 +5,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convref.geometry import Offsets
-from convref.kernels.jit import move
 from convref.kernels.jit.crew import Kernel, listed
 from convref.kernels.jit.micro import FULL
+from convref.kernels.jit.place import place_all, place_last
 from convref.kernels.jit.units import in_pieces
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Placement
 
 Ints = tuple[int, ...]
 
-PLACE, PLACE_LAST = Kernel(move.place_all), Kernel(move.place_last)
+PLACE, PLACE_LAST = Kernel(place_all), Kernel(place_last)
 
 UNASKED = np.array([-1])
 """In place of the flag that says whether weights are not finite, where nobody asks."""

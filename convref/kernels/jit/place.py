@@ -1,0 +1,77 @@
+"""An input on its canvas: each number in its cell, zeros where no input is shown."""
+
+from convref.kernels.jit.copies import copy, copy_padded, copy_second_padded
+from convref.kernels.jit.flat import load, shifted, store, word
+from convref.kernels.jit.kept import compiled
+from convref.kernels.jit.vectors import lanes_of
+
+
+@compiled(fastmath=False)
+def place(x, x_at, x_step, canvas, at, end, rows, row_cells, row_sources, runs_end, runs):
+    """Copy an input, whose numbers stand ``x_step`` apart, to its canvas, zero from at to end.
+
+    Runs come in the order of their cells. So a run may be followed by zeros up to a whole vector:
+    these cells are zero, or a later run fills them.
+    """
+    if runs_end == 5:
+        place_run(x, x_at, x_step, canvas, at, end, 0, rows, row_cells, row_sources, 0, runs)
+        return
+    for i in range(rows):
+        for run in range(0, runs_end, 5):
+            place_run(x, x_at, x_step, canvas, at, end, i, i + 1, row_cells, row_sources, run, runs)
+
+
+@compiled(fastmath=False)
+def place_run(x, x_at, x_step, canvas, at, end, row, row_end, row_cells, row_sources, run, runs):
+    """Copy one run of several rows: what it is is read once for all of them."""
+    LANES, x_run = lanes_of(x), load(runs, run + 4) * x_step
+    step, length = load(runs, run + 3), load(runs, run + 2)
+    first, source = at + load(runs, run), x_at + load(runs, run + 1) * x_step
+    whole = -(-length // LANES) * LANES
+    for i in range(row, row_end):
+        to, start = first + load(row_cells, i), source + load(row_sources, i) * x_step
+        if step != 1 or to + whole > end or not 1 <= x_run <= 2:
+            for j in range(length):
+                store(canvas, to + j * step, load(x, start + j * x_run))
+        elif x_run == 1:
+            copy_padded(x, start, canvas, to, length)
+        else:
+            copy_second_padded(x, start, canvas, to, length)
+
+
+def place_all(words, x, _, canvas, start, stop):
+    """Fill the canvases of channels: units are (sample, channel), zero where nothing is shown."""
+    cells, rows, runs_end = load(words, 0), load(words, 1), load(words, 2)
+    row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
+    channels, x_n, x_c, x_i = load(words, 6), load(words, 7), load(words, 8), load(words, 9)
+    in_order = load(words, 10)
+    for unit in range(start, stop):
+        at, end = unit * cells, (unit + 1) * cells
+        cell = at
+        for row in range(rows if in_order else 0):
+            first = at + load(runs, 0) + load(row_cells, row)
+            for gap in range(cell, first):
+                store(canvas, gap, 0)
+            cell = first + load(runs, 2)
+        for gap in range(cell, end):
+            store(canvas, gap, 0)
+        x_at = unit // channels * x_n + unit % channels * x_c
+        place(x, x_at, x_i, canvas, at, end, rows, row_cells, row_sources, runs_end, runs)
+
+
+def place_last(words, x, _, canvas, start, stop):
+    """Fill canvases ``(N, S, C)`` from inputs ``(N, I, C)``: units are (sample, piece).
+
+    A piece is (cell, source, length), of zeros where its source is below zero.
+    """
+    pieces, count, cells = word(words, 0), load(words, 1), load(words, 2)
+    channels, x_n = load(words, 3), load(words, 4)
+    for unit in range(start, stop):
+        sample, line = unit // count, shifted(pieces, unit % count * 3)
+        to, source = (sample * cells + load(line, 0)) * channels, load(line, 1)
+        width = load(line, 2) * channels
+        if source >= 0:
+            copy(x, sample * x_n + source * channels, canvas, to, width)
+        else:
+            for i in range(to, to + width):
+                store(canvas, i, 0)
