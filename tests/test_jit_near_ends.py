@@ -8,7 +8,7 @@ import pytest
 from jit_cases import FILLED, LANES, Case, Layouts, check, fill, inexact, laid, operands
 
 from convref.geometry import Geometry
-from convref.kernels import naive
+from convref.kernels import im2col
 from convref.kernels.jit import plans
 from convref.kernels.jit.plans.dense import may_be_few
 from convref.phases import Seen, as_one_phase, stored, transposed
@@ -121,7 +121,7 @@ def test_zeros_around_x_meet_weights_that_are_not_finite(
     x, w, y = map(np.copy, operands(case))
     w[1, 1, 2, 0] = wrong
     expected = np.empty_like(y)
-    naive.forward(x, w, expected, case.geometry)
+    im2col.forward(x, w, expected, case.geometry)
     assert np.isnan(expected).any()
     arrays = laid((x, w, y), last)
     fill("forward", "dense", arrays, case.geometry)

@@ -128,7 +128,7 @@ def test_phases_of_dy_itself_give_it_too(p: Problem) -> None:
     np.testing.assert_array_equal(dx.reshape(p.x.shape), expected)
 
 
-@given(p=problems(layouts=("channels_first",)))
+@given(p=problems(modes=("zeros", "reflect"), layouts=("channels_first",)))
 def test_phases_of_x_itself_give_the_outputs(p: Problem) -> None:
     geometry = Geometry.of(p.input_size, p.kernel, **p.words)
     storage = unpadded(geometry, backward=False)
@@ -136,7 +136,7 @@ def test_phases_of_x_itself_give_the_outputs(p: Problem) -> None:
         spread = any(axis.input_dilation > 1 for axis in geometry.axes)
         zeros_alone = np.any(np.all(columns(geometry, False) == 0, axis=1))
         assert spread or zeros_alone or geometry.padding_mode != "zeros"
-        reject()
+        return
     assert storage.placement is None
     assert taps_near_ends(geometry, backward=False) == all_taps(storage) - prod(p.kernel)
     samples, filters, channels = prod(p.batch), len(p.w) // p.groups, p.w.shape[1]
