@@ -10,6 +10,8 @@ Both are mended by sorting positions into *phases*, by their remainder modulo th
 - The input positions of one phase are seen by the same taps, and by those at a stride of 1. So the
   gradient of the input is one convolution of dy for every phase, each with its share of the taps
   (`transposed`), and every position is written once.
+- An operand is seen without zeros around it where positions near its ends, which see fewer taps,
+  are phases of their own (`unpadded`).
 """
 
 from collections.abc import Sequence

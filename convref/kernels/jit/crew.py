@@ -134,7 +134,8 @@ def share(
     if not units:
         return
     if config.DISABLE_JIT:
-        kernel.function(words, a, b, out, 0, units)
+        with np.errstate(all="ignore"):
+            kernel.function(words, a, b, out, 0, units)
         return
     crew, threads = _crew, min(num_threads(), units, 1 + macs // WORTH_A_THREAD)
     places = kernel.address(out.dtype), address(words), address(a), address(b), address(out)

@@ -39,9 +39,9 @@ worth storing a canvas phase by phase."""
 DEEP, ENOUGH, EMPTY = 1 << 13, 128, 16
 """Products in a sum for which a tile of positions may still need a copy of all that it sees; the
 fewest positions that fill tiles well; and one lane in how many may stay empty in a tile of them."""
-PLACED, PACKED, PARTED = 4, (6, 3), 2
-"""What it costs to place a cell of a channel, to pack a weight, forward and backward, and to write
-a result where results in a row become several phases."""
+PLACED, PARTED, PACKED = 4, 2, {"forward": 6, "input_grad": 3}
+"""What it costs to place a cell of a channel, to write a result where those in a row become several
+phases, and to pack a weight: forward, neighbouring lanes of them are further apart."""
 SCRATCH, SMALL = 1 << 16, 1 << 12
 """Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
 one unit may place for all others."""
@@ -165,7 +165,7 @@ def seen_forward(kernel: str, g: Geometry, channels: int, filters: int, itemsize
     if placed_anyway or among_zeros.placement is None:
         return among_zeros
     placed = PLACED * among_zeros.cells * channels
-    packed = PACKED[0] * taps_near_ends(g, False) * channels * filters
+    packed = PACKED["forward"] * taps_near_ends(g, False) * channels * filters
     parted = PARTED * prod(g.output_size) * filters
     return (placed >= packed + parted and unpadded(g, False)) or among_zeros
 
@@ -175,7 +175,8 @@ def seen_backward(kernel: str, g: Geometry, channels: int, itemsize: int) -> See
     among_zeros = transposed(g)
     itself = kernel == "inner"
     if kernel == "dense" and not dense.may_be_few(among_zeros.phases, itemsize):
-        itself = PLACED * among_zeros.cells >= PACKED[1] * taps_near_ends(g, True) * channels
+        packed = PACKED["input_grad"] * taps_near_ends(g, True) * channels
+        itself = PLACED * among_zeros.cells >= packed
     return (itself and unpadded(g, True)) or among_zeros
 
 
