@@ -128,8 +128,8 @@ def unpadded(geometry: Geometry, backward: bool) -> Seen | None:
     None where these were too many; and for outputs that see more than inputs and zeros around them,
     or zeros alone through some tap, whose weight would then not be read at all.
     """
-    around = geometry.padding_mode == "zeros" and all(map(_meets_all, geometry.axes))
-    if not backward and not around:
+    around = backward or (geometry.padding_mode == "zeros" and all(map(_meets_all, geometry.axes)))
+    if not around:
         return None
     per_axis = [_near_ends(axis, backward)[1] for axis in geometry.axes]
     if prod(map(len, per_axis)) > MOST_PHASES:

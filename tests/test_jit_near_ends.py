@@ -51,7 +51,7 @@ def is_placed(operator: str, case: Case) -> bool:
     return seen_by(operator, case).placement is not None
 
 
-@pytest.mark.parametrize("last", LAYOUTS[:2])
+@pytest.mark.parametrize("last", LAYOUTS)
 @pytest.mark.parametrize(
     "dtype", [pytest.param("float32", marks=uncompiled), "float64", "int64", "complex64"]
 )
@@ -71,9 +71,10 @@ def test_where_ends_are_a_large_part_zeros_are_placed(operator: str, name: str) 
     check(case, operator, "dense", (False, False))
 
 
+@uncompiled
 def test_many_channels_make_the_weights_of_the_ends_dear() -> None:
-    for operator in SIZES:
-        for channels, placed in ((LONG // 16, False), (LONG, True)):
+    for operator, few in (("forward", LONG // 16), ("input_grad", LONG // 4)):
+        for channels, placed in ((few, False), (LONG, True)):
             case = Case(ITSELF["padding"], channels, channels)
             assert is_placed(operator, case) == placed
 
@@ -83,16 +84,20 @@ def test_forward_few_channels_are_placed() -> None:
     assert is_placed("forward", Case(ITSELF["padding"], CHANNELS, 3))
 
 
+@uncompiled
 def test_few_positions_fill_the_lanes_and_are_not_cut() -> None:
     """Of any batch: else sums of few samples might go in another order than those of many."""
     for size in range(1, 4 * LANES + 1):
         geometry = Geometry.of(size, 3, padding=1)
         backward, forward = transposed(geometry), as_one_phase(stored(geometry, False))
         for operator, seen in (("input_grad", backward), ("forward", forward)):
-            found = seen_by(operator, Case(geometry, 1, 1))
+            found = seen_by(operator, Case(geometry, 1, 2))
             if may_be_few(seen.phases, 8):
-                assert (found.placement, found.cells) == (seen.placement, seen.cells)
+                assert found.placement is seen.placement
                 assert len(found.phases) == len(seen.phases)
+                assert operator == "forward" or found is seen
+            elif size > 3 * LANES:
+                assert found.placement is None
 
 
 @pytest.mark.parametrize("last", LAYOUTS)
