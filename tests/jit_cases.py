@@ -122,7 +122,7 @@ def only(kernel: str) -> Iterator[list[str]]:
         patch.setattr(plans, "DEEP", 0)
         if kernel != "grouped":
             patch.setattr(plans.grouped, "fits", lambda *_: False)
-        if kernel not in ("pairs", "beside"):
+        if kernel != "beside":
             lanes = 0 if kernel == "inner" else sys.maxsize
             patch.setattr(plans, "vector_lanes", lambda _: lanes)
         patch.setattr(plans, "FEW", 0 if kernel == "dense" else sys.maxsize)

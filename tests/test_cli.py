@@ -201,8 +201,8 @@ EXPLAINED = [
     ("1x16x9x9", "16x16x3x3", {}, ["dense"] * 3),
     ("1x1x9x9", "1x1x3x3", {"stride": 2}, ["thin"] * 3),
     ("1x64x9x9", "64x1x3x3", {"groups": 64}, ["beside"] * 3),
-    ("1x9x9x64", "64x1x3x3", {"groups": 64, **LAST}, ["grouped", "grouped", "pairs"]),
-    ("1x9x9x64", "64x2x3x3", {"groups": 32, **LAST}, ["grouped", "grouped", "thin"]),
+    ("1x9x9x64", "64x1x3x3", {"groups": 64, **LAST}, ["grouped"] * 3),
+    ("1x9x9x64", "64x2x3x3", {"groups": 32, **LAST}, ["grouped"] * 3),
     ("1x9x9x64", "2x64x3x3", LAST, ["inner", "dense", "thin"]),
     ("1x9x9x2", "64x2x3x3", LAST, ["dense", "inner", "dense"]),
 ]

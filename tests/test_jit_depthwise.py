@@ -1,4 +1,4 @@
-"""Depthwise layers and groups of few channels: `beside`, `grouped` and `pairs`."""
+"""Depthwise layers and groups of few channels: `beside` and `grouped`."""
 
 import sys
 from collections.abc import Iterable
@@ -26,17 +26,16 @@ from jit_cases import (
 from convref import conv, phases
 from convref.geometry import Geometry
 from convref.kernels import jit, naive
-from convref.kernels.jit import plans, slabs, vectors
+from convref.kernels.jit import micro, plans, slabs, vectors
 from convref.threads import using_threads
 
 uncompiled = pytest.mark.uncompiled
-LAYOUTS = {"beside": (False, False), "grouped": (True, True), "pairs": (True, True)}
+LAYOUTS = {"beside": (False, False), "grouped": (True, True)}
 """The kernels, and whether channels lie last in x and y for each."""
 DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128")
 WAYS = [
     *((operator, "beside", 1) for operator in FILLED),
-    *product(("forward", "input_grad"), ["grouped"], (1, 2)),
-    ("weight_grad", "pairs", 1),
+    *product(FILLED, ["grouped"], (1, 2)),
 ]
 """Operators by kernels by the channels of a group, of which there are as many filters."""
 in_every_way = pytest.mark.parametrize(("operator", "kernel", "each"), WAYS)
@@ -123,6 +122,21 @@ def test_maps_of_several_slabs(operator: str, kernel: str, each: int, name: str)
 def test_sizes_around_every_square(operator: str, kernel: str, each: int, size: int) -> None:
     case = layer(each, Geometry.of((2, size), 3, padding=1), LANES)
     check(case, operator, kernel, LAYOUTS[kernel])
+
+
+@pytest.mark.parametrize("name", [*GEOMETRIES, "phases"])
+@pytest.mark.parametrize("each", [1, 2, 4])
+def test_weights_of_channels_in_two_vectors(
+    each: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    geometry = (GEOMETRIES | IN_SLABS)[name]
+    if not taken("grouped", "weight_grad", geometry):
+        pytest.skip("channels of one position lie first as well")
+    monkeypatch.setattr(plans.grouped, "MANY", micro.VECTORS)
+    for dtype, channels in (("float64", 2 * LANES), ("complex64", 5 * LANES + 3)):
+        if shares(each, dtype):
+            case = layer(each, geometry, channels, dtype)
+            check(case, "weight_grad", "grouped", LAYOUTS["grouped"])
 
 
 @pytest.mark.usefixtures("eager_threads")
@@ -223,8 +237,7 @@ def test_which_groups_share_vectors(channels: int, filters: int) -> None:
         reasons = jit.reasons(x, y, geometry)
         wanted = last and channels == filters < LANES
         for operator in FILLED:
-            is_grouped = reasons[operator].startswith("grouped: ")
-            assert is_grouped == (wanted and operator != "weight_grad")
+            assert reasons[operator].startswith("grouped: ") == wanted
 
 
 def test_slabs_stay_in_the_cache_and_hold_every_result_once() -> None:

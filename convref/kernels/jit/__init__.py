@@ -1,11 +1,10 @@
 """The same in Numba: tile by tile, on several threads, with nothing unrolled in memory.
 
 Every operator is one contraction, ``out[m, lane] += a[m, d] * b[d, lane]``, whose operands are read
-through lists of offsets. `plans` chooses among six ways to run it and lists the offsets: `dense`
+through lists of offsets. `plans` chooses among five ways to run it and lists the offsets: `dense`
 has the channels of a group in the lanes of the vectors, `thin` has positions there, `inner` the
-depth, `grouped` the channels of several groups, and `pairs` and `beside`, for depthwise layers,
-groups of one. Each kernel takes a range of units of work; `share` spreads the units over the
-threads.
+depth, `grouped` the channels of several groups, and `beside`, with channels first, groups of one.
+Each kernel takes a range of units of work; `share` spreads the units over the threads.
 
 Compiled kernels are kept on disk (`kept`), for as long as no file of this folder changes.
 """

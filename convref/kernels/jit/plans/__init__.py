@@ -10,7 +10,7 @@ from math import prod
 from convref.geometry import Axis, Geometry, Offsets
 from convref.kernels.jit import loops
 from convref.kernels.jit.crew import Kernel, listed
-from convref.kernels.jit.plans import beside, dense, grouped, inner, pairs, thin
+from convref.kernels.jit.plans import beside, dense, grouped, inner, thin
 from convref.kernels.jit.plans.plan import Ints, Plan, View, canvas_strides
 from convref.kernels.jit.units import alike, end_to_end, most_taps
 from convref.kernels.jit.vectors import vector_lanes
@@ -57,14 +57,11 @@ def choose(
     it is seen, ``units`` how many of its groups can be placed at once, and ``phases`` those whose
     positions might fill the lanes; ``other`` has its channels there else.
     """
-    lanes, apart = other.channels, other.channels == seen.channels == 1
-    if apart and seen.groups >= vector_lanes(itemsize):
-        if seen.last and other.last:
-            return "pairs", "channels lie side by side and are convolved apart: each has a lane"
-        first = not seen.last and not other.last
-        if first and max(taps, default=0) <= REACH and (len(taps) >= MANY or cells < LONG):
-            return "beside", "channels are convolved apart: brought side by side, each has a lane"
-    if lanes > FEW and not seen.last and not other.last:
+    lanes, first = other.channels, not seen.last and not other.last
+    apart = first and lanes == seen.channels == 1 and seen.groups >= vector_lanes(itemsize)
+    if apart and max(taps, default=0) <= REACH and (len(taps) >= MANY or cells < LONG):
+        return "beside", "channels are convolved apart: brought side by side, each has a lane"
+    if lanes > FEW and first:
         depth, positions = seen.channels * most_taps(phases), neighbours(phases)
         if depth <= SHALLOW and positions >= LARGE:
             return "thin", "sums are short: positions fill the lanes, and nothing has to be packed"
@@ -111,12 +108,12 @@ def leaves_empty(lanes: int, vector: int) -> bool:
 
 def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple[str, str]:
     """The kernel for an operator on these operands, and why."""
-    if operator == "weight_grad":
-        return choose(x, y, stored(g, True).cells, g.taps, x.groups, itemsize, ())
     backward = operator == "input_grad"
     seen, other = (y, x) if backward else (x, y)
     if grouped.fits(seen, other, itemsize):
         return "grouped", "groups have few channels, side by side: those of several fill the lanes"
+    if operator == "weight_grad":
+        return choose(x, y, stored(g, True).cells, g.taps, x.groups, itemsize, ())
     met = transposed(g) if backward else as_one_phase(stored(g, True))
     placement = None if backward else stored(g, False).placement
     few = few_see_many(seen, other, placement, met.phases, itemsize)
@@ -202,8 +199,8 @@ def contract(
 def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``dw = dy @ cols.T``: rows are (c, t), lanes filters, depth (n, p); or dot products."""
     kernel, _ = choice("weight_grad", g, x, y, itemsize)
-    if kernel == "pairs":
-        return pairs.weight_grad(g, x, y, itemsize, threads)
+    if kernel == "grouped":
+        return grouped.weight_grad(g, x, y, w, itemsize, threads)
     if kernel == "beside":
         return beside.weight_grad(g, x, y, w, itemsize)
     if kernel == "dense":

@@ -2,20 +2,28 @@
 
 import numpy as np
 
+from convref.geometry import Geometry
 from convref.kernels.jit import grouped
 from convref.kernels.jit.crew import Kernel, listed
+from convref.kernels.jit.dense import MOST_ROWS
+from convref.kernels.jit.micro import VECTORS
 from convref.kernels.jit.pieces import Slides, in_slides
 from convref.kernels.jit.plans.beside import grid, lane_blocks
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
 from convref.kernels.jit.slabs import CELLS, in_slabs
-from convref.kernels.jit.units import ceil
+from convref.kernels.jit.units import best_height, ceil
 from convref.kernels.jit.vectors import vector_lanes
-from convref.phases import Seen
+from convref.phases import Seen, as_one_phase, stored
 
-GROUPED = Kernel(grouped.contract)
+GROUPED, GROUPED_WEIGHTS = Kernel(grouped.contract), Kernel(grouped.weight_grad)
 
 NUMBERS = 1 << 18
 """Those of all channels that a slab sees, for the next lanes to find them in the L2 cache."""
+TAPS = 60
+"""Those whose sums are held at a time."""
+MANY = 8
+"""Vectors of channels that are enough for all threads in blocks of two. Not a matter of how many
+threads there are: the slabs, in whose order sums are taken, depend on it."""
 
 
 def fits(seen: View, other: View, itemsize: int) -> bool:
@@ -52,6 +60,35 @@ def contract(
         a.strides[3], *w[:2], out.strides[0],
     )  # fmt: skip
     return Plan(None, GROUPED, words, len(units), (*lists, *sides), flag=9 * flag)
+
+
+def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
+    """Of each channel its weights' gradient in every filter of its group."""
+    seen, lanes, K = stored(g, False), vector_lanes(itemsize), y.channels
+    T, channels = len(seen.taps), x.groups * K
+    # In two vectors sums of few taps don't wait for each other, and memory is read in longer runs;
+    # what many taps see would be more than the nearest cache holds.
+    vectors = VECTORS if T <= MOST_ROWS and channels >= MANY * lanes else 1
+    width = vectors * lanes
+    cuts = in_slabs(
+        as_one_phase(seen).phases, len(seen.origins), seen.placement, seen.cells, width, 1,
+        CELLS // (K * vectors),
+    )  # fmt: skip
+    blocks = lane_blocks(channels, width)
+    taps = ceil(T, max(ceil(T, TAPS), ceil(threads, len(blocks))))
+    units = np.array([
+        (lane, begin, min(begin + taps, T)) for lane in blocks for begin in range(0, T, taps)
+    ], np.int64)  # fmt: skip
+    each, lines = np.arange(width), np.arange(cuts.most) * K * width
+    lists = (
+        np.pad(seen.taps, (0, MOST_ROWS), "edge") * width, cuts.rows, cuts.table, cuts.spans,
+        cuts.squares, cuts.targets, cuts.holes, units, lines, each // K * w[0] + each % K * w[2],
+    )  # fmt: skip
+    words = listed(
+        *lists, len(cuts.table), x.samples, K, best_height(taps, vectors), vectors, cuts.cells,
+        cuts.most, taps, x.strides[0], x.strides[3], y.strides[0], y.strides[3], *w[:2],
+    )  # fmt: skip
+    return Plan(None, GROUPED_WEIGHTS, words, len(units), lists)
 
 
 def by_channel(slides: Slides, channels: int, lanes: int) -> Slides:
