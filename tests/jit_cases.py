@@ -122,6 +122,8 @@ def only(kernel: str) -> Iterator[list[str]]:
         patch.setattr(plans, "DEEP", 0)
         if kernel != "grouped":
             patch.setattr(plans.grouped, "fits", lambda *_: False)
+        if kernel != "inner":  # in a vector of two lanes, a single channel is many
+            patch.setattr(plans, "few_see_many", lambda *_: False)
         if kernel != "beside":
             lanes = 0 if kernel == "inner" else sys.maxsize
             patch.setattr(plans, "vector_lanes", lambda _: lanes)

@@ -12,7 +12,7 @@ import pytest
 from numba import njit
 
 from convref.geometry import Geometry
-from convref.kernels.jit import copies, dots, micro, move, place
+from convref.kernels.jit import across, dots, micro, move, place
 from convref.kernels.jit.flat import data, keep, load, store
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import stored
@@ -145,8 +145,25 @@ def test_dot_tiles_sum_along_stretches(
 
 
 @njit
+def gather(source, at, lanes_at, target, to):
+    across.gather(source, at, lanes_at, target, to)
+
+
+@every_dtype
+def test_gather_brings_a_vector_from_anywhere(dtype: str, rng: np.random.Generator) -> None:
+    lanes = lanes_of(dtype)
+    lanes_at = rng.integers(0, 50, lanes) * rng.integers(1, 5)
+    source = with_values(210, dtype, 5 + lanes_at, rng)
+    target = untouched(lanes + 9, dtype)
+    expected = target.copy()
+    expected[2 : 2 + lanes] = source[5 + lanes_at]
+    gather(source, 5, lanes_at, target, 2)
+    np.testing.assert_array_equal(target, expected)
+
+
+@njit
 def transpose(source, at, source_lines, target, to, target_lines, rows, run):
-    copies.transpose(source, at, source_lines, target, to, target_lines, rows, run)
+    across.transpose(source, at, source_lines, target, to, target_lines, rows, run)
 
 
 @every_dtype

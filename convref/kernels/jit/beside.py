@@ -10,7 +10,7 @@ taps slide along rows of positions (`slide`), and the results go back by the sam
 Large maps are done slab by slab: so many positions that what they see stays in the cache.
 """
 
-from convref.kernels.jit.copies import transpose
+from convref.kernels.jit.across import transpose
 from convref.kernels.jit.dense import MOST_ROWS, finite
 from convref.kernels.jit.flat import aligned, data, empty_like, keep, load, shifted, store, word
 from convref.kernels.jit.kept import compiled

@@ -1,4 +1,4 @@
-"""Copies by whole vectors, and squares of numbers that are transposed in registers.
+"""Copies by whole vectors, and of runs of less than one.
 
 A function that LLVM would not compile so by itself stands here twice: in Python, as what it means
 and what runs without compilation, and as the instructions that Numba puts in its place.
@@ -117,23 +117,7 @@ def copy_run(source, at, target, to, run):
     target[to : to + run] = source[at : at + run]
 
 
-def transpose(source, at, source_lines, target, to, target_lines, rows, run):
-    """A square of runs, transposed.
-
-        target[to + target_lines[i * run] + j * run + e] =
-            source[at + source_lines[j] + i * run + e]
-
-    for i below rows, j below LANES / run and e below run, a power of two below LANES. Whole vectors
-    of the source are read, however few rows there are.
-    """
-    for i in range(rows):
-        for j in range(lanes_of(source) // run):
-            for e in range(run):
-                line = target_lines[i * run]
-                target[to + line + j * run + e] = source[at + source_lines[j] + i * run + e]
-
-
-def _runs(LANES: int) -> list[int]:
+def runs(LANES: int) -> list[int]:
     """Powers of two below LANES, and 1."""
     return [1, *(2**power for power in range(1, LANES.bit_length() - 1))]
 
@@ -157,7 +141,7 @@ def _copy_in_register(typing_context, source, at, target, to, run):
             value = builder.load(builder.bitcast(first, kind), align=size)
             builder.store(value, builder.bitcast(into, kind), align=size)
 
-        shapes = tuple((run, 0) for run in {*_runs(LANES), LANES})
+        shapes = tuple((run, 0) for run in {*runs(LANES), LANES})
         by_shape(builder, args[4], ir.IntType(64)(0), shapes, copied)
         return context.get_dummy_value()
 
@@ -174,74 +158,3 @@ def _copy_run(source, at, target, to, run):
             store(target, to + i, load(source, at + i))
 
     return by_numbers if isinstance(source.dtype, types.Complex) else by_vector
-
-
-@intrinsic
-def _transpose_in_registers(
-    typing_context, source, at, source_lines, target, to, target_lines, rows, run
-):  # fmt: skip
-    """`transpose` as a perfect shuffle of LANES / run vectors, that many times halved."""
-    i = types.int64
-    signature = types.void(source, i, source_lines, target, i, target_lines, i, i)
-    size = source.dtype.bitwidth // 8
-    LANES, index = vector_lanes(size), ir.IntType(64)
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        vector = ir.VectorType(context.get_data_type(source.dtype), LANES)
-        data, lines, target_data, target_lines = (
-            pointer(context, builder, signature, args, position) for position in (0, 2, 3, 5)
-        )
-        first, into = builder.gep(data, [args[1]]), builder.gep(target_data, [args[4]])
-
-        def address(base: ir.Value, lines: ir.Value, number: int) -> ir.Value:
-            line = builder.load(builder.gep(lines, [index(number)]))
-            return builder.bitcast(builder.gep(base, [line]), vector.as_pointer())
-
-        def square(run: int, _: int) -> None:
-            height = LANES // run
-
-            def interleaved(a: ir.Value, b: ir.Value, start: int) -> ir.Value:
-                # Elements of a run each: those of a and b by turns, from the start-th on.
-                order = [
-                    (start + element // 2 + element % 2 * height) * run + e
-                    for element in range(height)
-                    for e in range(run)
-                ]
-                return shuffled(builder, a, b, order)
-
-            vectors = [
-                builder.load(address(first, lines, line), align=size) for line in range(height)
-            ]
-            half = height // 2
-            for _ in range(height.bit_length() - 1):
-                vectors = [
-                    interleaved(vectors[pair], vectors[pair + half], start)
-                    for pair in range(half)
-                    for start in (0, half)
-                ]
-            for row, value in enumerate(vectors):
-                with builder.if_then(builder.icmp_signed("<", index(row), args[6]), likely=True):
-                    place = address(into, target_lines, row * run)
-                    builder.store(value, place, align=size)
-
-        shapes = tuple((run, 0) for run in _runs(LANES))
-        by_shape(builder, args[7], index(0), shapes, square)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@overload(transpose)
-def _transpose(source, at, source_lines, target, to, target_lines, rows, run):
-    def vectors(source, at, source_lines, target, to, target_lines, rows, run):
-        _transpose_in_registers(source, at, source_lines, target, to, target_lines, rows, run)
-
-    def loops(source, at, source_lines, target, to, target_lines, rows, run):
-        for i in range(rows):
-            line = to + load(target_lines, i * run)
-            for j in range(lanes_of(source) // run):
-                for e in range(run):
-                    value = load(source, at + load(source_lines, j) + i * run + e)
-                    store(target, line + j * run + e, value)
-
-    return loops if isinstance(source.dtype, types.Complex) else vectors

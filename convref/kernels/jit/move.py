@@ -7,7 +7,8 @@ move; where the two go across each other, square blocks are transposed in regist
 
 import numpy as np
 
-from convref.kernels.jit.copies import copy_run, transpose
+from convref.kernels.jit.across import gather, transpose
+from convref.kernels.jit.copies import copy_run
 from convref.kernels.jit.flat import data, keep, load, shifted, store
 from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.vectors import lanes_of
@@ -42,9 +43,13 @@ def pack(source, limit, offsets, lanes_at, run, count, lanes, panel, lines):
             # A square reads whole vectors and keeps the rows: not worth it for one or two.
             if lane < whole and rows > 2 and first + furthest + LANES <= limit:
                 transpose(source, first, some, panel, lane, shifted(lines, i), rows, 1)
+            elif lane < whole:
+                rows = min(LANES, count - i)
+                for j in range(i, i + rows):
+                    gather(source, load(offsets, j), some, panel, load(lines, j) + lane)
             else:
                 rows = min(LANES, count - i)
-                for single in range(min(LANES, lanes - lane)):
+                for single in range(lanes - lane):
                     at = load(some, single)
                     for j in range(i, i + rows):
                         value = load(source, load(offsets, j) + at)

@@ -41,7 +41,7 @@ from convref.phases import Phase, Seen, Stored, stored
 
 DENSE = Kernel(dense.contract)
 
-PIECE, PIECES = 1 << 12, 16
+PIECE, PIECES = 1 << 11, 16
 """Least depth of a piece of a sum that is cut for the threads' sake, and most pieces."""
 PARTIAL = 1 << 20
 """Numbers that partial sums may take."""
@@ -210,9 +210,10 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     (count,), size = rows.counts, y.groups * K * C * T
     across = T if x.last and not turned and C * itemsize >= WIDE and sees_anew(seen) else 1
     tiles = y.groups * ceil(lanes.counts[0], VECTORS * vector)
-    # How a sum is cut must not depend on the number of threads, for its bits would.
+    # How a sum is cut must not depend on the number of threads, for its bits would; an even number
+    # of pieces lets two of them, or four, end together.
     pieces = PIECES // (tiles * ceil(count, ROWS_PER_UNIT))
-    pieces = max(1, min(pieces, x.samples * P // PIECE, PARTIAL // size))
+    pieces = max(1, min(pieces, x.samples * P // PIECE, PARTIAL // size) // 2 * 2)
     units = table(
         [(*rows.spans[0], 0, P)], rows.outer, x.samples, x.groups, lanes.counts, itemsize, threads,
         across=across, pieces=pieces, size=size,
