@@ -27,6 +27,7 @@ from convref.kernels.jit.crew import share
 from convref.kernels.jit.plans.dense import DENSE
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
+from convref.kernels.jit.zeros import clear
 from convref.memory import address, borrow, check_fits, give_back
 from convref.threads import num_threads
 
@@ -47,7 +48,7 @@ def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     macs = y.size * w.shape[2] * w.shape[3]
     plan = planned(plans.forward, geometry, x, w, y)
     if not plan.covers:
-        y[...] = 0
+        clear(in_memory(y))
     if run(plan, x, w, y, macs) and not np.isfinite(w).all():
         run(planned(plans.forward_among_zeros, geometry, x, w, y), x, w, y, macs)
 
@@ -86,7 +87,7 @@ def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     if not anew:
         plan = planned(plans.input_grad, geometry, x, w, y)
         if not plan.covers:
-            x[...] = 0
+            clear(in_memory(x))
         anew = run(plan, y, w, x, macs) and not np.isfinite(w).all()
     if anew:
         canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
