@@ -104,10 +104,7 @@ def contract(words, a, b, out, start, stop):
                 store(a_rows, r, load(a_rows, count - 1))
             spread(at, out_row, all_places, row_at, row_count, m, count, targets)
             # Tiles whose lanes and rows lie evenly in the result are summed there.
-            pitch, straight = load(targets, min(1, count - 1)) - load(targets, 0), 0
             direct = across == 1 and lanes == width and beside and not (asked and in_sums)
-            if direct and even(targets, count):
-                straight = count // tall * tall
             for d in range(d_begin, max(d_end, d_begin + 1), chunk):
                 depth = min(chunk, d_end - d)
                 if spread_at != step_at or spread_from != d or spread_count != depth:
@@ -131,8 +128,9 @@ def contract(words, a, b, out, start, stop):
                 for i in range(across):
                     for r in range(0, some, tall):
                         tile, tile_at, step = sums, (r * across + i) * width, across * width
-                        if r < straight:
-                            tile, tile_at, step = out, load(targets, r) + load(out_lanes, 0), pitch
+                        if direct and in_place(targets, r, tall, count):
+                            tile, tile_at = out, load(targets, r) + load(out_lanes, 0)
+                            step = load(targets, r + 1) - load(targets, r)
                         first = i * some + r
                         following = load(a_rows, first + 2 * tall - 1) - load(a_rows, first)
                         high_tile(
@@ -141,11 +139,17 @@ def contract(words, a, b, out, start, stop):
                         )  # fmt: skip
             if asked and in_sums and not finite(sums, panel_rows, count, width):
                 store(broken, 0, 1)
-            if straight < count:
-                unpack(
-                    sums, shifted(panel_rows, straight), out, shifted(targets, straight), out_lanes,
-                    out_run, count - straight, lanes,
-                )  # fmt: skip
+            r = 0
+            while r < count:
+                begin = r
+                while r < count and not (direct and in_place(targets, r, tall, count)):
+                    r += tall
+                if begin < r:
+                    unpack(
+                        sums, shifted(panel_rows, begin), out, shifted(targets, begin), out_lanes,
+                        out_run, min(r, count) - begin, lanes,
+                    )  # fmt: skip
+                r += tall
     keep(panel_, sums_, offsets)
 
 
@@ -158,6 +162,12 @@ def spread(at, outer_step, inner, inner_at, inner_count, begin, count, offsets):
         for j in range(some):
             store(offsets, done + j, first + load(inner, inner_at + i + j))
         done, outer, i = done + some, outer + 1, 0
+
+
+@compiled(fastmath=False)
+def in_place(targets, row, tall, count):
+    """Whether a tile from this row on is whole, and its rows lie evenly in the result."""
+    return row + tall <= count and even(shifted(targets, row), tall)
 
 
 @compiled(fastmath=False)
