@@ -7,7 +7,7 @@ for the pieces of its depth, and these don't depend on the number of threads.
 
 from collections.abc import Sequence
 from itertools import pairwise, product
-from math import lcm
+from math import gcd, lcm
 
 import numpy as np
 
@@ -54,9 +54,11 @@ def table(
     many, so that a thread has all the lanes of its rows.
     """
     most_rows = outer_rows * max((row[1] for row in spans), default=0)
-    # Of few rows a thread each takes some lanes.
-    least = ceil(threads, max(1, groups * pieces * len(spans) * (most_rows // FEWEST_ROWS)))
-    tiles = [lane_tiles(count, itemsize, least) for count in lanes]
+    # Of few rows, which are not cut, a thread each takes some lanes, and all of them equally many.
+    parts = groups * pieces * len(spans)
+    least = ceil(threads, max(1, parts * (most_rows // FEWEST_ROWS)))
+    equally = threads // gcd(threads, parts) if most_rows < 2 * FEWEST_ROWS else 1
+    tiles = [lane_tiles(count, itemsize, least, equally) for count in lanes]
     total = groups * pieces * outer_rows
     total *= sum(row[1] * len(own) for row, own in zip(spans, tiles, strict=True))
     lines, lane_at = [], 0
@@ -100,11 +102,16 @@ def held(rows: int, step_count: int, step: int, across: int) -> tuple[int, int]:
     return both * max(1, min(dense.BLOCK // both, ceil(rows, both))), chunk
 
 
-def lane_tiles(count: int, itemsize: int, least: int) -> list[tuple[int, int]]:
-    """Where tiles begin in so many lanes, and how many each has: as equal numbers of vectors."""
+def lane_tiles(count: int, itemsize: int, least: int, multiple: int) -> list[tuple[int, int]]:
+    """Where tiles begin in so many lanes, and how many each has: as equal numbers of vectors.
+
+    There are at least so many tiles, and a multiple of so many, if there are as many vectors.
+    """
     lanes = vector_lanes(itemsize)
     vectors = max(1, ceil(count, lanes))
     tiles = max(ceil(vectors, MOST_VECTORS), min(vectors, least))
+    more = ceil(tiles, multiple) * multiple
+    tiles = more if more <= vectors else tiles
     starts = [lanes * (vectors * tile // tiles) for tile in range(tiles)]
     return list(zip(starts, np.diff([*starts, count]).tolist(), strict=True))
 
