@@ -141,14 +141,17 @@ def unpadded(geometry: Geometry, backward: bool) -> Seen | None:
     return _seen(seen, per_axis, geometry.kernel_size, results)
 
 
-def taps_near_ends(geometry: Geometry, backward: bool) -> int:
-    """How many taps the phases of `unpadded` have in all beyond those that see zeros, too."""
-    whole, parts = 1, 1
+def zeros_apart(geometry: Geometry, backward: bool) -> tuple[int, int]:
+    """What `unpadded` changes: the taps that its phases have more, and the products it has less.
+
+    The products are those of a channel and a filter, with zeros of the padding.
+    """
+    taps, products = [1, 1], [1, 1]
     for axis in geometry.axes:
-        phases, cut = _near_ends(axis, backward)
-        whole *= sum(len(phase.taps) for phase in phases)
-        parts *= sum(len(part.taps) for part in cut)
-    return parts - whole
+        for kind, phases in enumerate(_near_ends(axis, backward)):
+            taps[kind] *= sum(len(phase.taps) for phase in phases)
+            products[kind] *= sum(len(phase.taps) * len(phase.origins) for phase in phases)
+    return taps[1] - taps[0], products[0] - products[1]
 
 
 def _near_ends(axis: Axis, backward: bool) -> tuple[list[Phase], list[Phase]]:

@@ -79,6 +79,17 @@ def test_many_channels_make_the_weights_of_the_ends_dear() -> None:
             assert is_placed(operator, case) == placed
 
 
+@pytest.mark.parametrize("last", LAYOUTS)
+@pytest.mark.parametrize("operator", SIZES)
+def test_many_products_with_zeros_are_dear_too(operator: str, last: Layouts) -> None:
+    """Of taps far apart, most products of a small map are with zeros around it."""
+    for far, placed in ((1, True), (9, False)):
+        geometry = Geometry.of((20, 21), 3, padding=far, dilation=far)
+        case = Case(geometry, 8 * SIDE, 8 * SIDE, batch=1, groups=1)
+        assert is_placed(operator, case) == placed
+        check(case, operator, "dense", last)
+
+
 def test_forward_few_channels_are_placed() -> None:
     """Their canvas is small beside the results, which no longer lie in a row."""
     assert is_placed("forward", Case(ITSELF["padding"], CHANNELS, 3))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import Problem, problems
 
 from convref.geometry import Geometry
-from convref.phases import Placement, Seen, stored, taps_near_ends, transposed, unpadded
+from convref.phases import Placement, Seen, stored, transposed, unpadded, zeros_apart
 
 Array = np.ndarray[Any, Any]
 pytestmark = pytest.mark.uncompiled
@@ -118,8 +118,10 @@ def test_phases_of_dy_itself_give_it_too(p: Problem) -> None:
     if storage is None:
         reject()
     assert storage.placement is None
-    near_ends, among_zeros = taps_near_ends(geometry, backward=True), transposed(geometry)
-    assert near_ends == all_taps(storage) - all_taps(among_zeros)
+    taps, products = zeros_apart(geometry, backward=True)
+    among_zeros = transposed(geometry)
+    assert taps == all_taps(storage) - all_taps(among_zeros)
+    assert products == all_products(among_zeros) - all_products(storage)
     samples, filters = prod(p.batch), len(p.w) // p.groups
     w = p.w.reshape(p.groups, filters, p.w.shape[1], prod(p.kernel))
     dy = p.dy.reshape(samples, p.groups, filters, prod(geometry.output_size))
@@ -138,7 +140,9 @@ def test_phases_of_x_itself_give_the_outputs(p: Problem) -> None:
         assert spread or zeros_alone or geometry.padding_mode != "zeros"
         return
     assert storage.placement is None
-    assert taps_near_ends(geometry, backward=False) == all_taps(storage) - prod(p.kernel)
+    taps, products = zeros_apart(geometry, backward=False)
+    assert taps == all_taps(storage) - prod(p.kernel)
+    assert products == prod(p.kernel) * prod(geometry.output_size) - all_products(storage)
     samples, filters, channels = prod(p.batch), len(p.w) // p.groups, p.w.shape[1]
     w = p.w.reshape(p.groups, filters, channels, prod(p.kernel))
     x = p.x.reshape(samples, p.groups, channels, prod(geometry.input_size))
@@ -148,6 +152,10 @@ def test_phases_of_x_itself_give_the_outputs(p: Problem) -> None:
 
 def all_taps(seen: Seen) -> int:
     return sum(len(phase.taps) for phase in seen.phases)
+
+
+def all_products(seen: Seen) -> int:
+    return sum(len(phase.taps) * len(phase.origins) for phase in seen.phases)
 
 
 def test_too_many_phases_are_not_listed() -> None:

@@ -20,9 +20,9 @@ from convref.phases import (
     Seen,
     as_one_phase,
     stored,
-    taps_near_ends,
     transposed,
     unpadded,
+    zeros_apart,
 )
 
 SCATTER = Kernel(loops.scatter)
@@ -39,9 +39,10 @@ worth storing a canvas phase by phase."""
 DEEP, ENOUGH, EMPTY = 1 << 13, 128, 16
 """Products in a sum for which a tile of positions may still need a copy of all that it sees; the
 fewest positions that fill tiles well; and one lane in how many may stay empty in a tile of them."""
-PLACED, PARTED, PACKED = 4, 2, {"forward": 6, "input_grad": 3}
+PLACED, PARTED, PACKED, MET = 4, 2, {"forward": 6, "input_grad": 3}, 1 / 4
 """What it costs to place a cell of a channel, to write a result where those in a row become several
-phases, and to pack a weight: forward, neighbouring lanes of them are further apart."""
+phases, to pack a weight (forward, neighbouring lanes of them are further apart), and to multiply
+one with a zero."""
 SCRATCH, SMALL = 1 << 16, 1 << 12
 """Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
 one unit may place for all others."""
@@ -161,10 +162,11 @@ def seen_forward(kernel: str, g: Geometry, channels: int, filters: int, itemsize
     placed_anyway = kernel != "dense" or dense.may_be_few(among_zeros.phases, itemsize)
     if placed_anyway or among_zeros.placement is None:
         return among_zeros
-    placed = PLACED * among_zeros.cells * channels
-    packed = PACKED["forward"] * taps_near_ends(g, False) * channels * filters
+    taps, products = zeros_apart(g, False)
+    spared = (PLACED * among_zeros.cells + MET * products * filters) * channels
+    packed = PACKED["forward"] * taps * channels * filters
     parted = PARTED * prod(g.output_size) * filters
-    return (placed >= packed + parted and unpadded(g, False)) or among_zeros
+    return (spared >= packed + parted and unpadded(g, False)) or among_zeros
 
 
 def seen_backward(kernel: str, g: Geometry, channels: int, itemsize: int) -> Seen:
@@ -172,8 +174,9 @@ def seen_backward(kernel: str, g: Geometry, channels: int, itemsize: int) -> See
     among_zeros = transposed(g)
     itself = kernel == "inner"
     if kernel == "dense" and not dense.may_be_few(among_zeros.phases, itemsize):
-        packed = PACKED["input_grad"] * taps_near_ends(g, True) * channels
-        itself = PLACED * among_zeros.cells >= packed
+        taps, products = zeros_apart(g, True)
+        packed = PACKED["input_grad"] * taps * channels
+        itself = PLACED * among_zeros.cells + MET * products * channels >= packed
     return (itself and unpadded(g, True)) or among_zeros
 
 
