@@ -141,17 +141,16 @@ def unpadded(geometry: Geometry, backward: bool) -> Seen | None:
     return _seen(seen, per_axis, geometry.kernel_size, results)
 
 
-def zeros_apart(geometry: Geometry, backward: bool) -> tuple[int, int]:
-    """What `unpadded` changes: the taps that its phases have more, and the products it has less.
-
-    The products are those of a channel and a filter, with zeros of the padding.
+def zeros_apart(geometry: Geometry, backward: bool) -> tuple[int, int, int]:
+    """How many taps the phases of `unpadded` have more than those that see zeros, too; and of each
+    channel and filter how many products less, for these are with zeros, of how many.
     """
     taps, products = [1, 1], [1, 1]
     for axis in geometry.axes:
         for kind, phases in enumerate(_near_ends(axis, backward)):
             taps[kind] *= sum(len(phase.taps) for phase in phases)
             products[kind] *= sum(len(phase.taps) * len(phase.origins) for phase in phases)
-    return taps[1] - taps[0], products[0] - products[1]
+    return taps[1] - taps[0], products[0] - products[1], products[0]
 
 
 def _near_ends(axis: Axis, backward: bool) -> tuple[list[Phase], list[Phase]]:

@@ -43,6 +43,8 @@ PLACED, PARTED, PACKED, MET = 4, 2, {"forward": 6, "input_grad": 3}, 1 / 4
 """What it costs to place a cell of a channel, to write a result where those in a row become several
 phases, to pack a weight (forward, neighbouring lanes of them are further apart), and to multiply
 one with a zero."""
+SPARE = 8
+"""One product in how many may be with a zero before that counts."""
 SCRATCH, SMALL = 1 << 16, 1 << 12
 """Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
 one unit may place for all others."""
@@ -162,11 +164,9 @@ def seen_forward(kernel: str, g: Geometry, channels: int, filters: int, itemsize
     placed_anyway = kernel != "dense" or dense.may_be_few(among_zeros.phases, itemsize)
     if placed_anyway or among_zeros.placement is None:
         return among_zeros
-    taps, products = zeros_apart(g, False)
-    spared = (PLACED * among_zeros.cells + MET * products * filters) * channels
-    packed = PACKED["forward"] * taps * channels * filters
     parted = PARTED * prod(g.output_size) * filters
-    return (spared >= packed + parted and unpadded(g, False)) or among_zeros
+    itself = channels * spared("forward", g, among_zeros.cells, filters) >= parted
+    return (itself and unpadded(g, False)) or among_zeros
 
 
 def seen_backward(kernel: str, g: Geometry, channels: int, itemsize: int) -> Seen:
@@ -174,10 +174,18 @@ def seen_backward(kernel: str, g: Geometry, channels: int, itemsize: int) -> See
     among_zeros = transposed(g)
     itself = kernel == "inner"
     if kernel == "dense" and not dense.may_be_few(among_zeros.phases, itemsize):
-        taps, products = zeros_apart(g, True)
-        packed = PACKED["input_grad"] * taps * channels
-        itself = PLACED * among_zeros.cells + MET * products * channels >= packed
+        itself = spared("input_grad", g, among_zeros.cells, channels) >= 0
     return (itself and unpadded(g, True)) or among_zeros
+
+
+def spared(operator: str, g: Geometry, cells: int, lanes: int) -> float:
+    """What each channel that is seen spares where no canvas of so many cells is made for it.
+
+    That is to place it and to multiply its zeros, less the weights to be packed for the ends.
+    """
+    taps, products, of = zeros_apart(g, operator == "input_grad")
+    met = max(0, products - of // SPARE)
+    return PLACED * cells + (MET * met - PACKED[operator] * taps) * lanes
 
 
 def contract(
