@@ -142,8 +142,9 @@ def unpadded(geometry: Geometry, backward: bool) -> Seen | None:
 
 
 def zeros_apart(geometry: Geometry, backward: bool) -> tuple[int, int, int]:
-    """How many taps the phases of `unpadded` have more than those that see zeros, too; and of each
-    channel and filter how many products less, for these are with zeros, of how many.
+    """What `unpadded` changes: how many taps more its phases have; how many products less, of all.
+
+    The products are those of a channel and a filter. Those that are no more are with zeros.
     """
     taps, products = [1, 1], [1, 1]
     for axis in geometry.axes:

@@ -140,7 +140,7 @@ def contract(words, a, b, out, start, stop):
             if asked and in_sums and not finite(sums, panel_rows, count, width):
                 store(broken, 0, 1)
             r = 0
-            while r < count:
+            while r < count:  # the other tiles, as many at a time as follow each other
                 begin = r
                 while r < count and not (direct and in_place(targets, r, tall, count)):
                     r += tall
