@@ -32,7 +32,7 @@ from jit_cases import (
 
 from convref.geometry import Geometry
 from convref.kernels import jit, naive
-from convref.kernels.jit import crew, dense, dots, micro, plans, vectors
+from convref.kernels.jit import bias, crew, dense, dots, micro, plans, vectors, zeros
 from convref.kernels.jit.plans import plan
 from convref.kernels.jit.plans.plan import UNASKED, Plan
 from convref.kernels.jit.units import FEWEST_ROWS, table, thin_table
@@ -45,7 +45,7 @@ LARGEST_OFFSET = 1 << 20
 """Larger than any offset into the operands here, and smaller than any address."""
 COMPILED = {
     name: kernel
-    for module in (plans, plan, *vars(plans).values())
+    for module in (plans, plan, bias, zeros, *vars(plans).values())
     for name, kernel in (vars(module).items() if isinstance(module, ModuleType) else ())
     if isinstance(kernel, crew.Kernel)
 }

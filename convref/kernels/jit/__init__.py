@@ -27,7 +27,7 @@ from convref.kernels.jit.crew import share
 from convref.kernels.jit.plans.dense import DENSE
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
-from convref.kernels.jit.zeros import clear
+from convref.kernels.jit.zeros import SHARED, clear
 from convref.memory import address, borrow, check_fits, give_back
 from convref.threads import num_threads
 
@@ -212,6 +212,7 @@ def warmup() -> None:
             operator(by_last[0], w, by_last[1], seen)
             w[0, 0, 0, 0] = np.inf
         add_bias(y, y[0, :, :, 0].reshape(-1))
+        clear(np.empty(SHARED, dtype))
 
 
 def facts() -> dict[str, str]:

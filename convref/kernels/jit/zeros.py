@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from convref.kernels.jit.crew import Kernel, listed, share
 from convref.kernels.jit.flat import load, store
 
-STRETCH, FEW = 1 << 14, 3
-"""Numbers of a unit, and how many units are not worth a call of the threads."""
+STRETCH, SHARED = 1 << 14, 1 << 16
+"""Numbers of a unit, and from how many on they are worth a call of the threads."""
 
 
 def write(words, _, __, out, start, stop):
@@ -23,8 +23,8 @@ ZEROS = Kernel(write)
 
 def clear(result: NDArray[Any]) -> None:
     """Fill a result, all of whose numbers are given in a row as they lie in memory."""
-    units = -(-result.size // STRETCH)
-    if units <= FEW:
+    if result.size < SHARED:
         result[...] = 0
         return
+    units = -(-result.size // STRETCH)
     share(ZEROS, listed(result.size), result, result, result, units, result.size)
