@@ -64,6 +64,13 @@ def taken(kernel: str, operator: str, geometry: Geometry) -> bool:
     return kernel == "beside" or not (scattered or alone)
 
 
+IN_TWO_VECTORS = {
+    name: geometry
+    for name, geometry in (GEOMETRIES | {"phases": IN_SLABS["phases"]}).items()
+    if taken("grouped", "weight_grad", geometry)
+}
+
+
 def cases(
     names: Iterable[str], geometries: dict[str, Geometry], operators: Iterable[str] = FILLED
 ) -> Any:
@@ -124,14 +131,12 @@ def test_sizes_around_every_square(operator: str, kernel: str, each: int, size: 
     check(case, operator, kernel, LAYOUTS[kernel])
 
 
-@pytest.mark.parametrize("name", [*GEOMETRIES, "phases"])
+@pytest.mark.parametrize("name", IN_TWO_VECTORS)
 @pytest.mark.parametrize("each", [1, 2, 4])
 def test_weights_of_channels_in_two_vectors(
     each: int, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    geometry = (GEOMETRIES | IN_SLABS)[name]
-    if not taken("grouped", "weight_grad", geometry):
-        pytest.skip("channels of one position lie first as well")
+    geometry = IN_TWO_VECTORS[name]
     monkeypatch.setattr(plans.grouped, "MANY", micro.VECTORS)
     for dtype, channels in (("float64", 2 * LANES), ("complex64", 5 * LANES + 3)):
         if shares(each, dtype):

@@ -145,7 +145,7 @@ def test_no_kernel_touches_what_is_not_its_own() -> None:
 @linux
 @pytest.mark.slow
 def test_no_kernel_touches_what_is_not_its_own_in_many_calls() -> None:
-    survives(10 * CALLS, seed=1)
+    survives(20 * CALLS, seed=1)
 
 
 @linux

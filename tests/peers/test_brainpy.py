@@ -124,7 +124,7 @@ def layers(draw: st.DrawFn) -> tuple[str, Any, tuple[Any, ...], dict[str, Any]]:
 
 
 @given(layers())
-@settings(max_examples=1 + settings.default.max_examples * 4 // 5)
+@settings(max_examples=40)
 def test_any_layer(layer: Any) -> None:
     name, x, arguments, words = layer
     compare(name, x, *arguments, **words)

@@ -1,4 +1,7 @@
-"""Numbers that lie across: a vector of them gathered, or squares transposed in registers."""
+"""Numbers that lie across: a vector of them gathered, or squares transposed in registers.
+
+As in `copies`, each function stands here as Python and as the instructions that Numba puts there.
+"""
 
 from typing import Any
 
@@ -22,7 +25,7 @@ from convref.kernels.jit.vectors import (
 def gather(source, at, lanes_at, target, to):
     """``target[to + lane] = source[at + lanes_at[lane]]``, for the lanes of a vector."""
     for lane in range(lanes_of(target)):
-        target[to + lane] = source[at + lanes_at[lane]]
+        store(target, to + lane, load(source, at + load(lanes_at, lane)))
 
 
 def transpose(source, at, source_lines, target, to, target_lines, rows, run):
@@ -75,16 +78,10 @@ def _gather_in_register(typing_context, source, at, lanes_at, target, to):
 
 @overload(gather)
 def _gather(source, at, lanes_at, target, to):
-    LANES = vector_lanes(source.dtype.bitwidth // 8)
-
     def by_vector(source, at, lanes_at, target, to):
         _gather_in_register(source, at, lanes_at, target, to)
 
-    def by_numbers(source, at, lanes_at, target, to):
-        for lane in range(LANES):
-            store(target, to + lane, load(source, at + load(lanes_at, lane)))
-
-    return by_numbers if isinstance(source.dtype, types.Complex) else by_vector
+    return gather if isinstance(source.dtype, types.Complex) else by_vector
 
 
 @intrinsic
