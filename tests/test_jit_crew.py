@@ -23,7 +23,6 @@ import convref
 from convref.kernels.jit import crew
 from convref.kernels.jit.crew import Crew, Kernel, _add, _look, listed, share
 from convref.kernels.jit.flat import load, store, word
-from convref.memory import address
 from convref.threads import using_threads
 
 Array = np.ndarray[Any, Any]
@@ -140,7 +139,7 @@ def test_a_caller_begins_with_the_first_chunk_and_a_helper_with_the_last(
     """Five units in three chunks, of which one, two and two."""
     board, done = np.zeros_like(Crew().board), np.zeros(1, np.int64)
     words, one, out = listed(done), np.ones(1), np.ones(5)
-    places = NUMBER.address(out.dtype), *map(address, (words, one, one, out))
+    places = NUMBER[out.dtype], *map(id, (words, one, one, out))
     crew.post(board, 1, *places, 3, 5, 1)
     crew.take_chunks(board, helping)
     assert out.tolist() == [order.index(unit) for unit in range(5)]
@@ -212,7 +211,7 @@ def test_a_kernel_is_compiled_once_for_each_dtype() -> None:
     assert (counted(40, kernel=kernel) == 1).all()
     assert kernel.compiled == made
     assert set(made) == {np.dtype("f4"), np.dtype("f8")}
-    assert kernel.address(np.dtype("f4")) != kernel.address(np.dtype("f8"))
+    assert kernel[np.dtype("f4")] != kernel[np.dtype("f8")]
 
 
 @pytest.mark.uncompiled
@@ -338,15 +337,17 @@ def test_a_helper_who_falls_asleep_while_the_caller_is_in_python_is_woken(
 
 def test_no_helper_falls_asleep_over_work(fresh: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even before a caller who is slow to begin."""
-    lead = crew.lead
 
-    def begin(*args: Any) -> None:
+    def begin(board: Array, turn: int, *places: int) -> int:
+        asleep: int = crew.post(board, turn, *places)
         end = time.monotonic() + 5
         while fresh.board[crew.ASLEEP] + fresh.board[crew.INSIDE] < 2 and time.monotonic() < end:
             time.sleep(0.001)
-        lead(*args)
+        if asleep == 0:
+            crew.lead(board, turn)
+        return asleep
 
-    monkeypatch.setattr(crew, "lead", begin)
+    monkeypatch.setattr(crew, "work", begin)
     for _ in range(3):
         meet(3)
 

@@ -217,10 +217,10 @@ def warmup() -> None:
 
 def facts() -> dict[str, str]:
     """The processor that kernels are compiled for, its vectors, and the folder they are kept in."""
-    compiled = DENSE
-    compiled.address(np.dtype(np.float32))
+    float32 = np.dtype(np.float32)
+    DENSE[float32]  # compiled, if it was not
     return {
         "processor": config.CPU_NAME or llvm.get_host_cpu_name(),
         "vectors": f"{8 * vector_bytes()} bits",
-        "kernels": compiled.compiled[np.dtype(np.float32)]._cache.cache_path or "kept nowhere",
+        "kernels": DENSE.compiled[float32]._cache.cache_path or "kept nowhere",
     }

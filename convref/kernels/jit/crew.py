@@ -16,6 +16,7 @@ import ctypes
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from itertools import count
 from queue import SimpleQueue
 from threading import Thread
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from convref.kernels.jit.flat import pointer
 from convref.kernels.jit.kept import callback, compiled
-from convref.memory import address
+from convref.memory import HEAD, address
 from convref.threads import num_threads
 
 Array = NDArray[Any]
@@ -47,8 +48,8 @@ PLACES = 15
 """What is where on the board, each in a cache line of its own."""
 
 
-class Kernel:
-    """A function of ``(words, a, b, out, start, stop)``, as machine code for each dtype.
+class Kernel(dict[np.dtype[Any], int]):
+    """A function of ``(words, a, b, out, start, stop)``: for each dtype where its machine code is.
 
     It works on the units from start to stop. a, b and out are the operands' addresses, ``words``
     that of a list of integers and addresses, made by `listed`.
@@ -58,13 +59,11 @@ class Kernel:
         self.function = function
         self.compiled: dict[np.dtype[Any], Any] = {}
 
-    def address(self, dtype: np.dtype[Any]) -> int:
-        """Where the machine code for operands of this dtype is."""
-        if dtype not in self.compiled:
-            words, numbers = types.CPointer(types.int64), types.CPointer(from_dtype(dtype))
-            signature = types.void(words, numbers, numbers, numbers, types.int64, types.int64)
-            self.compiled[dtype] = callback(signature, self.function)
-        address: int = self.compiled[dtype].address
+    def __missing__(self, dtype: np.dtype[Any]) -> int:
+        words, numbers = types.CPointer(types.int64), types.CPointer(from_dtype(dtype))
+        signature = types.void(words, numbers, numbers, numbers, types.int64, types.int64)
+        self.compiled[dtype] = callback(signature, self.function)
+        self[dtype] = address = int(self.compiled[dtype].address)
         return address
 
 
@@ -93,8 +92,8 @@ class Crew:
         # process forks, and an interrupt in the compiler, with work posted, can end the process.
         board, nothing = np.zeros_like(self.board), (0,) * 5
         watch(board, 0)
-        post(board, 1, *nothing, 0, 0, 0)
-        lead(board, 1, *nothing, 0)
+        work(board, 1, *nothing, 0, 0, 0)
+        lead(board, 1)
         rung(board, 0)
         self.caller = processor()
         with suppress(RuntimeError):  # no more threads: the caller does what they would have
@@ -137,25 +136,35 @@ def share(
         with np.errstate(all="ignore"):
             kernel.function(words, a, b, out, 0, units)
         return
-    crew, threads = _crew, min(num_threads(), units, 1 + macs // WORTH_A_THREAD)
-    places = kernel.address(out.dtype), address(words), address(a), address(b), address(out)
-    if threads <= 1:
+    threads, chunks = dealt(units, macs, num_threads())
+    places = kernel[out.dtype], id(words), id(a), id(b), id(out)
+    if threads == 1:
         alone(*places, units)
         return
+    crew = _crew
     if crew.helpers < threads - 1:
         crew.hire(threads - 1)
-    chunks = min(units, threads * CHUNKS_PER_THREAD, 1 + macs // WORTH_A_THREAD)
-    turn = next(crew.turns)
-    if macs > units * WORTH_A_THREAD:
-        # Of units a few more than chunks none is to be two large ones: who takes that last is late.
-        chunks = -(-units // (units // chunks))
+    turn, asleep = next(crew.turns), 1
     # An interrupt can come out between any two steps here, but not in machine code.
     try:
-        asleep = post(crew.board, turn, *places, chunks, units, threads - 1)
+        asleep = work(crew.board, turn, *places, chunks, units, threads - 1)
         if asleep > 0:
             crew.wake(asleep)
     finally:
-        lead(crew.board, turn, *places, units)
+        if asleep > 0:
+            lead(crew.board, turn)
+
+
+@lru_cache(maxsize=1024)
+def dealt(units: int, macs: int, most: int) -> tuple[int, int]:
+    """How many of at most so many threads share units, and in how many chunks."""
+    worth = 1 + macs // WORTH_A_THREAD
+    threads = min(most, units, worth)
+    chunks = min(units, threads * CHUNKS_PER_THREAD, worth)
+    if macs > units * WORTH_A_THREAD:
+        # Of units a few more than chunks none is to be two large ones: who takes that last is late.
+        chunks = -(-units // (units // chunks))
+    return threads, chunks
 
 
 @compiled()
@@ -165,11 +174,25 @@ def alone(function, words, a, b, out, units):
 
 
 @compiled()
+def work(board, turn, function, words, a, b, out, chunks, units, seats):
+    """Post the work and do it; where helpers sleep only post it, and tell how many sleep.
+
+    Where another Python thread has taken the board, do it alone.
+    """
+    asleep = post(board, turn, function, words, a, b, out, chunks, units, seats)
+    if asleep < 0:
+        alone(function, words, a, b, out, units)
+    if asleep == 0:
+        lead(board, turn)
+    return asleep
+
+
+@compiled()
 def post(board, turn, function, words, a, b, out, chunks, units, seats):
-    """Post the work on the board, unless it is taken; how many helpers sleep then."""
+    """Post the work on the board, and tell how many helpers sleep then; -1 where it is taken."""
     if _add(board, TAKEN, 1) > 0:
         _add(board, TAKEN, -1)
-        return 0
+        return -1
     board[FUNCTION], board[WORDS], board[A], board[B], board[OUT] = function, words, a, b, out
     board[CHUNKS], board[UNITS], board[SEATS] = chunks, units, seats
     board[NEXT], board[LAST], board[TURN] = 0, chunks, turn
@@ -178,18 +201,18 @@ def post(board, turn, function, words, a, b, out, chunks, units, seats):
 
 
 @compiled()
-def lead(board, turn, function, words, a, b, out, units):
+def lead(board, turn):
     """Do what was posted with whoever comes, and wait for those still at it.
 
-    Where another Python thread had taken the board, or an interrupt came before, do it alone.
+    Where an interrupt came before it was posted, or after it was done, there is nothing to do.
     """
     if _look(board, TURN) != turn:
-        alone(function, words, a, b, out, units)
         return
     take_chunks(board, False)
     _add(board, OPEN, -1)
     while _add(board, INSIDE, 0) > 0:
         pass
+    board[TURN] = 0
     _add(board, TAKEN, -1)
 
 
@@ -250,12 +273,14 @@ def rung(board, asleep):
 
 @intrinsic
 def _call(typing_context, function, words, a, b, out, start, stop):
-    """Call the machine code of a kernel."""
+    """Call the machine code of a kernel with what Python's arrays of these identities hold."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         index = ir.IntType(64)
         kind = ir.FunctionType(ir.VoidType(), [index] * 6)
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        fields = [builder.add(array, index(HEAD)) for array in args[1:5]]
+        held = [builder.load(builder.inttoptr(at, index.as_pointer())) for at in fields]
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), [*held, *args[5:]])
         return context.get_dummy_value()
 
     i = types.int64
