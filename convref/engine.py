@@ -68,8 +68,7 @@ def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Opt
     made = dtype if options.out is None else None
     call = forward_call(x.shape, w.shape, spec, total, made)
     check_bias(bias, len(w), total)
-    result = fresh(call.result, dtype, options.out, x, w, bias)
-    target = workspace(result, total)
+    result, target = room(call.result, dtype, total, options.out, x, w, bias)
     y = seen_as(call.y, target, spec)
     with using_threads(options.threads):
         x, w = seen_as(call.x, contiguous(x, total), spec), contiguous(w, total).reshape(call.w)
@@ -116,8 +115,7 @@ def input_grad(
     made = dtype if options.out is None else None
     call = input_grad_call(name, dy.shape, w.shape, tuple(input_size), spec, total, made)
     check_bias(bias, w.shape[1] * spec.groups, total)
-    result = fresh(call.result, dtype, options.out, dy, w, bias)
-    target = workspace(result, total)
+    result, target = room(call.result, dtype, total, options.out, dy, w, bias)
     x = seen_as(call.x, target, spec)
     with using_threads(options.threads):
         y, w = seen_as(call.y, contiguous(dy, total), spec), contiguous(w, total).reshape(call.w)
@@ -152,8 +150,7 @@ def weight_grad(x: Array, dy: Array, kernel_size: Shape, spec: ConvSpec, options
     total = accumulator(dtype, options.accumulate)
     made = dtype if options.out is None else None
     call = weight_grad_call(x.shape, dy.shape, kernel_size, spec, total, made)
-    result = fresh(call.result, dtype, options.out, x, dy)
-    target = workspace(result, total)
+    result, target = room(call.result, dtype, total, options.out, x, dy)
     with using_threads(options.threads):
         x = seen_as(call.x, contiguous(x, total), spec)
         y = seen_as(call.y, contiguous(dy, total), spec)
@@ -291,21 +288,20 @@ def folded_w(w: Shape, spec: ConvSpec) -> Shape:
     return spec.groups, w[0] // spec.groups, w[1], prod(w[2:])
 
 
-def fresh(shape: Shape, dtype: np.dtype[Any], out: Array | None, *inputs: Array | None) -> Array:
-    """``out``, if it can serve, or a fresh array."""
+def room(
+    shape: Shape, dtype: np.dtype[Any], total: np.dtype[Any], out: Array | None,
+    *inputs: Array | None,
+) -> tuple[Array, Array]:  # fmt: skip
+    """The result, which is ``out`` if there is one, and where to sum: there, if a kernel can."""
     if out is None:
-        return empty(shape, dtype)
-    check_out(out, shape, dtype, *inputs)
-    return out
-
-
-def workspace(result: Array, total: np.dtype[Any]) -> Array:
-    """The result itself, where a kernel can write to it; else an array that it can."""
-    flags = result.flags
-    if result.dtype == total and flags.c_contiguous and flags.aligned:
-        return result
-    check_fits(result.size * total.itemsize, "the sums", result.shape)
-    return empty(result.shape, total)
+        result, direct = empty(shape, dtype), dtype == total
+    else:
+        check_out(out, shape, dtype, *inputs)
+        result, direct = out, out.dtype == total and out.flags.c_contiguous and out.flags.aligned
+    if direct:
+        return result, result
+    check_fits(result.size * total.itemsize, "the sums", shape)
+    return result, empty(shape, total)
 
 
 def restore(target: Array, result: Array) -> Array:

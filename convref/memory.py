@@ -94,7 +94,8 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """
     needed = prod(shape) * dtype.itemsize + LINE
     if needed < MAPPED:
-        return on_a_line(shape, dtype, np.empty(needed, np.uint8))
+        small = np.empty(needed, np.uint8)
+        return np.ndarray(shape, dtype, small, -address(small) % LINE)
     raw = _taken(_results, needed)
     if raw is None or raw.size > 2 * needed:
         raw = np.empty(needed, np.uint8)
@@ -104,16 +105,18 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return on_a_line(shape, dtype, held)
 
 
-def borrow(count: int, dtype: np.dtype[Any]) -> Array:
+def borrow(count: int, dtype: np.dtype[Any], purpose: str) -> Array:
     """So many numbers for the time of a call, where an earlier call had its own if they are many.
 
-    Two threads never get the same memory. Whoever borrows ends with `give_back`.
+    Two threads never get the same memory. Whoever borrows ends with `give_back`. Raises
+    TooLargeError where they don't fit.
     """
     needed = count * dtype.itemsize + LINE
     if needed < LARGE:
         return empty((count,), dtype)
     raw = _taken(_scratch, needed)
     if raw is None:
+        check_fits(needed, purpose)
         raw = np.empty(max(needed, PAGES), np.uint8)
     return on_a_line((count,), dtype, raw)
 

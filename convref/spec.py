@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, Self, TypedDict, Unpack, get_args
+from typing import Any, Literal, Never, Self, TypedDict, get_args
 
 from convref import padding as paddings
 from convref.errors import WordError, shown
@@ -64,38 +64,49 @@ groups=1, padding_mode='zeros', layout='channels_first')
     layout: str
 
     @classmethod
-    def of(cls, rank: int, **words: Unpack[Words]) -> Self:
+    def of(
+        cls,
+        rank: int,
+        stride: Axes = 1,
+        padding: paddings.Padding = "valid",
+        dilation: Axes = 1,
+        input_dilation: Axes = 1,
+        groups: int = 1,
+        padding_mode: str = "zeros",
+        layout: str = "channels_first",
+        **unknown: Never,
+    ) -> Self:
         """Normalise and check the words for ``rank`` spatial axes; raise WordError."""
-        key = (rank, *words, *words.values())
+        words = stride, padding, dilation, input_dilation, groups, padding_mode, layout
+        for name in unknown:
+            raise _unknown_word(name)
         # 1, 1.0 and True are equal as keys, and only the first is an integer: plain words alone.
-        plain = _are_plain(words.values())
-        if plain and key in _made:
-            found: Self = _made[key]
+        plain = _are_plain(words)
+        if plain and (rank, words) in _made:
+            found: Self = _made[rank, words]
             return found
-        spec = cls._of(rank, words)
+        spec = cls._of(rank, *words)
         if plain and len(_made) < MOST_MADE:
-            _made[key] = spec
+            _made[rank, words] = spec
         return spec
 
     @classmethod
-    def _of(cls, rank: int, words: Words) -> Self:
-        for name in words:
-            if name not in Words.__annotations__:
-                raise _unknown_word(name)
-        groups = integer("groups", words.get("groups", 1))
+    def _of(
+        cls, rank: int, stride: Axes, padding: paddings.Padding, dilation: Axes,
+        input_dilation: Axes, groups: int, padding_mode: str, layout: str,
+    ) -> Self:  # fmt: skip
+        groups = integer("groups", groups)
         if groups < 1:
             raise WordError(f"`groups` (={groups}) must be at least 1", "use 1 or more")
         return cls(
-            rank=rank,
-            stride=per_axis("stride", words.get("stride", 1), rank, minimum=1),
-            padding=paddings.normalise(words.get("padding", "valid"), rank),
-            dilation=per_axis("dilation", words.get("dilation", 1), rank, minimum=1),
-            input_dilation=per_axis(
-                "input_dilation", words.get("input_dilation", 1), rank, minimum=1
-            ),
-            groups=groups,
-            padding_mode=one_of("padding_mode", words.get("padding_mode", "zeros"), PaddingMode),
-            layout=one_of("layout", words.get("layout", "channels_first"), Layout),
+            rank,
+            per_axis("stride", stride, rank, minimum=1),
+            paddings.normalise(padding, rank),
+            per_axis("dilation", dilation, rank, minimum=1),
+            per_axis("input_dilation", input_dilation, rank, minimum=1),
+            groups,
+            one_of("padding_mode", padding_mode, PaddingMode),
+            one_of("layout", layout, Layout),
         )
 
 

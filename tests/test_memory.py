@@ -171,7 +171,7 @@ def none_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("count", [0, 1, 1000, MANY, 5 * MANY])
 def test_borrowed_numbers_begin_on_a_line(none_kept: None, count: int) -> None:
     for _ in range(3):
-        array = memory.borrow(count, FLOAT32)
+        array = memory.borrow(count, FLOAT32, "some")
         assert (array.shape, array.dtype, array.flags.carray) == ((count,), FLOAT32, True)
         assert memory.address(array) % memory.LINE == 0
         array[...] = 1
@@ -179,19 +179,19 @@ def test_borrowed_numbers_begin_on_a_line(none_kept: None, count: int) -> None:
 
 
 def test_many_numbers_are_those_of_the_last_call(none_kept: None) -> None:
-    first = memory.borrow(5 * MANY, FLOAT32)
+    first = memory.borrow(5 * MANY, FLOAT32, "some")
     memory.give_back(first)
-    fewer = memory.borrow(2 * MANY, np.dtype("complex64"))
+    fewer = memory.borrow(2 * MANY, np.dtype("complex64"), "some")
     assert begins(fewer) == begins(first)
     memory.give_back(fewer)
-    more = memory.borrow(9 * MANY, FLOAT32)
+    more = memory.borrow(9 * MANY, FLOAT32, "some")
     assert begins(more) != begins(first)
     assert memory._scratch == []
 
 
 def test_two_borrowers_never_share(none_kept: None) -> None:
-    memory.give_back(memory.borrow(MANY, FLOAT32))
-    first, second = memory.borrow(MANY, FLOAT32), memory.borrow(MANY, FLOAT32)
+    memory.give_back(memory.borrow(MANY, FLOAT32, "some"))
+    first, second = memory.borrow(MANY, FLOAT32, "some"), memory.borrow(MANY, FLOAT32, "some")
     assert not np.shares_memory(first, second)
     memory.give_back(first)
     memory.give_back(second)
@@ -200,7 +200,7 @@ def test_two_borrowers_never_share(none_kept: None) -> None:
 
 @pytest.mark.parametrize("size", [memory.LARGE // 2, memory.MOST_KEPT + 1])
 def test_little_and_too_much_is_not_kept(none_kept: None, size: int) -> None:
-    memory.give_back(memory.borrow(size, np.dtype("uint8")))
+    memory.give_back(memory.borrow(size, np.dtype("uint8"), "some"))
     assert memory._scratch == []
 
 

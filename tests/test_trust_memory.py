@@ -98,7 +98,7 @@ def compare(random: Random, place: Callable[[Array], Array]) -> str:
 def guard_scratch(place: Callable[[Array], Array]) -> None:
     """Have the package's own arrays for its kernels lie between forbidden pages, too."""
 
-    def allocate(shape: Any, dtype: Any = float) -> Array:
+    def allocate(shape: Any, dtype: Any = float, _: str = "") -> Array:
         return place(np.zeros(shape, dtype)) if np.prod(shape) else np.zeros(shape, dtype)
 
     guarded = {**vars(np), "empty": allocate, "zeros": allocate}

@@ -28,7 +28,7 @@ from convref.kernels.jit.plans.dense import DENSE
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
 from convref.kernels.jit.vectors import vector_bytes
 from convref.kernels.jit.zeros import SHARED, clear
-from convref.memory import address, borrow, check_fits, give_back
+from convref.memory import address, borrow, give_back
 from convref.threads import num_threads
 
 Array = NDArray[Any]
@@ -127,9 +127,9 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
     if config.DISABLE_JIT:
         a, b, out = in_memory(a), in_memory(b), in_memory(out)
     if plan.placing:
-        check_fits(plan.placing.size * a.itemsize, "the padded input")
-        canvas = borrow(plan.placing.size, a.dtype)
-        canvas[canvas.size - plan.placing.slack :] = 0
+        canvas = borrow(plan.placing.size, a.dtype, "the padded input")
+        if plan.placing.slack:
+            canvas[-plan.placing.slack :] = 0
         share(plan.placing.kernel, plan.placing.words, a, a, canvas, plan.placing.units, macs)
         a = canvas
     if plan.flag:
