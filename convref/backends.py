@@ -42,6 +42,10 @@ _chosen: ContextVar[str | None] = ContextVar("backend", default=None)
 Operator = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], Geometry], None]
 
 
+Fill = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], None]
+"""Fills its third array from the other two."""
+
+
 class Kernels(Protocol):
     """The contract of convref.kernels: each function fills one of the three arrays."""
 
@@ -114,6 +118,21 @@ def kernels(
     if chosen in OPT_IN:
         _check_spread(chosen, total, result or total, operands)
     return _load(chosen)
+
+
+def prepared(
+    name: str, operator: str, geometry: Geometry, shapes: tuple[tuple[int, ...], ...], last: bool,
+    total: np.dtype[Any], threads: int,
+) -> Fill | None:  # fmt: skip
+    """What a back end, by its name, has prepared for contiguous operands of these shapes, if so.
+
+    The shapes are those of x, w and y, as kernels see them, and ``last`` tells of the layout.
+    """
+    prepare = None if total in WIDE else vars(_load(name)).get("prepared")
+    found: Fill | None = prepare and prepare(
+        operator, geometry, shapes, last, total.itemsize, threads
+    )
+    return found
 
 
 def _check_spread(

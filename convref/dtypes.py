@@ -60,17 +60,13 @@ def divisible(array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(np.float64) if array.dtype.kind in "biu" else array
 
 
-def promoted(**arrays: NDArray[Any]) -> np.dtype[Any]:
+def promoted(**dtypes: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of the result, by NumPy's promotion; raise DtypeError where there is none."""
-    first, second = arrays.values()
-    if first.dtype == second.dtype and first.dtype.isnative:
-        return first.dtype
     try:
-        dtype = np.result_type(first.dtype, second.dtype)
+        return np.result_type(*dtypes.values())
     except TypeError as error:
-        named = " and ".join(f"`{name}` ({array.dtype})" for name, array in arrays.items())
+        named = " and ".join(f"`{name}` ({dtype})" for name, dtype in dtypes.items())
         raise DtypeError(f"{named} have no common dtype", "convert one of them") from error
-    return dtype
 
 
 def accumulator(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> np.dtype[Any]:
@@ -81,18 +77,24 @@ def accumulator(dtype: np.dtype[Any], accumulate: DTypeLike | None) -> np.dtype[
         if dtype.kind in "biu":
             return np.dtype(np.int64)
         return np.dtype(SUMMED_IN.get(dtype.name, dtype)).newbyteorder("=")
+    chosen = sums_dtype(accumulate)
+    holds = np.can_cast(np.dtype(SUMMED_IN.get(dtype.name, dtype)), chosen, "same_kind")
+    if not holds or (chosen.kind == "c") != (dtype.kind == "c"):
+        raise DtypeError(
+            f"`accumulate` (={chosen}) can't hold products of {dtype}",
+            "use a dtype of the same kind",
+        )
+    return chosen
+
+
+def sums_dtype(accumulate: DTypeLike) -> np.dtype[Any]:
+    """The dtype that a user asks sums to be taken in; raise DtypeError where they can't be."""
     named = named_dtype(accumulate)
     chosen = np.dtype(object) if named is None else named.newbyteorder("=")
     if chosen.name not in ACCUMULATORS:
         raise DtypeError(
             f"`accumulate` (={shown(accumulate)}) is not a dtype that sums can be taken in",
             f"use one of {', '.join(ACCUMULATORS)}",
-        )
-    holds = np.can_cast(np.dtype(SUMMED_IN.get(dtype.name, dtype)), chosen, "same_kind")
-    if not holds or (chosen.kind == "c") != (dtype.kind == "c"):
-        raise DtypeError(
-            f"`accumulate` (={chosen}) can't hold products of {dtype}",
-            "use a dtype of the same kind",
         )
     return chosen
 

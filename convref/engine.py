@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from convref.backends import Kernels, backend_name, explained, kernels
+from convref.backends import Fill, Kernels, backend_name, explained, kernels, prepared
 from convref.checks import (
     check_bias,
     check_channels,
@@ -23,15 +23,16 @@ from convref.checks import (
     check_output,
     divide,
 )
-from convref.dtypes import accumulator, promoted
+from convref.dtypes import accumulator, promoted, sums_dtype
 from convref.errors import ShapeError
 from convref.geometry import Geometry, bind
 from convref.memory import check_fits, empty
 from convref.spec import ConvSpec
-from convref.threads import using_threads
+from convref.threads import num_threads, using_threads, wanted
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
+Dtype = np.dtype[Any]
 
 SUMS_AT_ONCE = 1 << 16
 """Sums that are taken side by side, so that they stay in a cache."""
@@ -49,9 +50,17 @@ class Options(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What the shapes of the operands say, and allow: the same for every call with them."""
+    """What shapes and dtypes of the operands say, and allow: the same for every call with them."""
 
+    operator: str
+    spec: ConvSpec
     geometry: Geometry
+    names: tuple[str, str]
+    """Of the two operands."""
+    dtype: Dtype
+    """Of the result."""
+    total: Dtype
+    """What products are summed in."""
     result: Shape
     x: Shape
     """The shapes as `fold` needs them, of x,"""
@@ -59,42 +68,40 @@ class Call(NamedTuple):
     """of w,"""
     y: Shape
     """and of y."""
+    ready: Fill | None
+    """What the back end has prepared for such operands, as they lie."""
+
+
+class Asked(NamedTuple):
+    """What a call asks for besides: all that `Call` depends on."""
+
+    accumulate: Dtype | None
+    made: bool
+    """Whether the result is still to be made."""
+    backend: str
+    threads: int
 
 
 def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Options) -> Array:
     """``y`` of ``x (..., C, *input)`` and ``w (K, C/G, *kernel)``, in the layout of the spec."""
-    dtype = promoted(x=x, w=w)
-    total = accumulator(dtype, options.accumulate)
-    made = dtype if options.out is None else None
-    call = forward_call(x.shape, w.shape, spec, total, made)
-    check_bias(bias, len(w), total)
-    result, target = room(call.result, dtype, total, options.out, x, w, bias)
-    y = seen_as(call.y, target, spec)
-    with using_threads(options.threads):
-        x, w = seen_as(call.x, contiguous(x, total), spec), contiguous(w, total).reshape(call.w)
-        run = kernels(options.backend, total, dtype, x=x, w=w)
-        run, bias = rounding(run, options.form, dtype, bias)
-        run.forward(x, w, y, call.geometry)
-        if bias is not None:
-            add_bias(run, y, bias)
-        return restore(target, result)
+    call = forward_call(x.shape, x.dtype, w.shape, w.dtype, spec, asked(options))
+    check_bias(bias, len(w), call.total)
+    return computed(call, options, x, w, bias)
 
 
 @lru_cache(maxsize=256)
 def forward_call(
-    x: Shape, w: Shape, spec: ConvSpec, total: np.dtype[Any], made: np.dtype[Any] | None
+    x: Shape, x_dtype: Dtype, w: Shape, w_dtype: Dtype, spec: ConvSpec, asked: Asked
 ) -> Call:
-    """Check and resolve the shapes of x and w.
-
-    Products are summed in the dtype ``total``; ``made`` is that of the result, if there is no array
-    for it yet.
-    """
+    """Check and resolve what x and w are."""
+    dtype = promoted(x=x_dtype, w=w_dtype)
+    total = accumulator(dtype, asked.accumulate)
     lead, channels, size = sizes("x", x, spec)
     check_channels(channels, x, w, spec)
     geometry = bind(spec, size, w[2:])
     y = shape_of(lead, w[0], geometry.output_size, spec)
-    check_memory(y, made, canvases(lead, channels, geometry), total)
-    return Call(geometry, y, folded(x, spec), folded_w(w, spec), folded(y, spec))
+    check_memory(y, dtype if asked.made else None, canvases(lead, channels, geometry), total)
+    return resolved("forward", ("x", "w"), spec, geometry, dtype, total, y, (x, w, y), asked)
 
 
 def input_grad(
@@ -110,65 +117,114 @@ def input_grad(
 
     The bias, of the C channels, is there for transposed convolutions, which know dy as `x`.
     """
-    dtype = promoted(**{name: dy}, w=w)
-    total = accumulator(dtype, options.accumulate)
-    made = dtype if options.out is None else None
-    call = input_grad_call(name, dy.shape, w.shape, tuple(input_size), spec, total, made)
-    check_bias(bias, w.shape[1] * spec.groups, total)
-    result, target = room(call.result, dtype, total, options.out, dy, w, bias)
-    x = seen_as(call.x, target, spec)
-    with using_threads(options.threads):
-        y, w = seen_as(call.y, contiguous(dy, total), spec), contiguous(w, total).reshape(call.w)
-        operands = {name: y, "w": w}
-        run = kernels(options.backend, total, dtype, **operands)
-        run, bias = rounding(run, options.form, dtype, bias)
-        run.input_grad(x, w, y, call.geometry)
-        if bias is not None:
-            add_bias(run, x, bias)
-        return restore(target, result)
+    call = input_grad_call(
+        name, dy.shape, dy.dtype, w.shape, w.dtype, tuple(input_size), spec, asked(options)
+    )
+    check_bias(bias, w.shape[1] * spec.groups, call.total)
+    return computed(call, options, dy, w, bias)
 
 
 @lru_cache(maxsize=256)
 def input_grad_call(
-    name: str, dy: Shape, w: Shape, input_size: Shape, spec: ConvSpec, total: np.dtype[Any],
-    made: np.dtype[Any] | None,
+    name: str, dy: Shape, dy_dtype: Dtype, w: Shape, w_dtype: Dtype, input_size: Shape,
+    spec: ConvSpec, asked: Asked,
 ) -> Call:  # fmt: skip
-    """Check and resolve the shapes of dy, by its name, and of w and the input."""
+    """Check and resolve what dy, by its name, and w are, for an input of this size."""
+    dtype = promoted(**{name: dy_dtype, "w": w_dtype})
+    total = accumulator(dtype, asked.accumulate)
     lead, filters, size = sizes(name, dy, spec)
     check_groups(w, spec, "input" if name == "x" else "output")
     geometry = bind(spec, input_size, w[2:])
     check_output(name, dy, (filters, *size), w[0], geometry)
     channels = w[1] * spec.groups
     x = shape_of(lead, channels, geometry.input_size, spec)
-    check_memory(x, made, canvases(lead, channels, geometry), total)
-    return Call(geometry, x, folded(x, spec), folded_w(w, spec), folded(dy, spec))
+    check_memory(x, dtype if asked.made else None, canvases(lead, channels, geometry), total)
+    return resolved("input_grad", (name, "w"), spec, geometry, dtype, total, x, (x, w, dy), asked)
 
 
 def weight_grad(x: Array, dy: Array, kernel_size: Shape, spec: ConvSpec, options: Options) -> Array:
     """``dw (K, C/G, *kernel)`` of ``x (..., C, *input)`` and ``dy (..., K, *output)``."""
-    dtype = promoted(x=x, dy=dy)
-    total = accumulator(dtype, options.accumulate)
-    made = dtype if options.out is None else None
-    call = weight_grad_call(x.shape, dy.shape, kernel_size, spec, total, made)
-    result, target = room(call.result, dtype, total, options.out, x, dy)
-    with using_threads(options.threads):
-        x = seen_as(call.x, contiguous(x, total), spec)
-        y = seen_as(call.y, contiguous(dy, total), spec)
-        run = kernels(options.backend, total, dtype, x=x, dy=y)
-        run, _ = rounding(run, options.form, dtype, None)
-        run.weight_grad(x, target.reshape(call.w), y, call.geometry)
-        return restore(target, result)
+    call = weight_grad_call(x.shape, x.dtype, dy.shape, dy.dtype, kernel_size, spec, asked(options))
+    return computed(call, options, x, dy, None)
 
 
 @lru_cache(maxsize=256)
 def weight_grad_call(
-    x: Shape, dy: Shape, kernel_size: Shape, spec: ConvSpec, total: np.dtype[Any],
-    made: np.dtype[Any] | None,
+    x: Shape, x_dtype: Dtype, dy: Shape, dy_dtype: Dtype, kernel_size: Shape, spec: ConvSpec,
+    asked: Asked,
 ) -> Call:  # fmt: skip
-    """Check and resolve the shapes of x, dy and the kernel."""
+    """Check and resolve what x and dy are, for a kernel of this size."""
+    dtype = promoted(x=x_dtype, dy=dy_dtype)
+    total = accumulator(dtype, asked.accumulate)
     lead, geometry, w = both_sides(x, dy, kernel_size, spec)
-    check_memory(w, made, canvases(lead, w[1] * spec.groups, geometry), total)
-    return Call(geometry, w, folded(x, spec), folded_w(w, spec), folded(dy, spec))
+    padded = canvases(lead, w[1] * spec.groups, geometry)
+    check_memory(w, dtype if asked.made else None, padded, total)
+    return resolved("weight_grad", ("x", "dy"), spec, geometry, dtype, total, w, (x, w, dy), asked)
+
+
+def resolved(
+    operator: str, names: tuple[str, str], spec: ConvSpec, geometry: Geometry, dtype: Dtype,
+    total: Dtype, result: Shape, shapes: tuple[Shape, Shape, Shape], asked: Asked,
+) -> Call:  # fmt: skip
+    """A call, prepared by the back end, given the shapes of x, w and y."""
+    x, w, y = folded(shapes[0], spec), folded_w(shapes[1], spec), folded(shapes[2], spec)
+    last = spec.layout == "channels_last"
+    seen = [(N, G, C, P) for N, P, G, C in (x, y)] if last else [x, y]
+    fill = prepared(
+        asked.backend, operator, geometry, (seen[0], w, seen[1]), last, total, asked.threads
+    )
+    return Call(operator, spec, geometry, names, dtype, total, result, x, w, y, fill)
+
+
+def asked(options: Options) -> Asked:
+    """What is asked for, checked."""
+    accumulate = None if options.accumulate is None else sums_dtype(options.accumulate)
+    return Asked(
+        accumulate, options.out is None, backend_name(options.backend), wanted(options.threads)
+    )
+
+
+PARTS = {
+    "forward": ("x", "w", "y"),
+    "input_grad": ("y", "w", "x"),
+    "weight_grad": ("x", "y", "w"),
+}
+"""What the two operands of an operator are, and its result."""
+
+
+def computed(call: Call, options: Options, a: Array, b: Array, bias: Array | None) -> Array:
+    """The result of an operator of two operands, with a bias for each of its channels."""
+    result, target = room(call, options.out, a, b, bias)
+    a, b = contiguous(a, call.total), contiguous(b, call.total)
+    if call.ready:
+        call.ready(a, b, target)
+    if bias is not None or not call.ready:
+        with using_threads(options.threads):
+            fill_seen(call, options, a, b, target, bias)
+    return restore(target, result)
+
+
+def fill_seen(
+    call: Call, options: Options, a: Array, b: Array, target: Array, bias: Array | None
+) -> None:
+    """Fill the target, unless that is done, and add the bias, as kernels see these arrays."""
+    arrays = zip(PARTS[call.operator], (a, b, target), strict=True)
+    seen = {part: seen_in(call, part, array) for part, array in arrays}
+    first, second, filled = seen.values()
+    operands = dict(zip(call.names, (first, second), strict=True))
+    run = kernels(options.backend, call.total, call.dtype, **operands)
+    run, bias = rounding(run, options.form, call.dtype, bias)
+    if not call.ready:
+        getattr(run, call.operator)(seen["x"], seen["w"], seen["y"], call.geometry)
+    if bias is not None:
+        add_bias(run, filled, bias)
+
+
+def seen_in(call: Call, part: str, array: Array) -> Array:
+    """A contiguous array as kernels see x, w or y."""
+    if part == "w":
+        return array.reshape(call.w)
+    return seen_as(call.x if part == "x" else call.y, array, call.spec)
 
 
 def both_sides(
@@ -248,7 +304,7 @@ def canvases(lead: Shape, channels: int, geometry: Geometry) -> Shape:
     return (*lead, channels, *geometry.canvas_size)
 
 
-def contiguous(array: Array, total: np.dtype[Any]) -> Array:
+def contiguous(array: Array, total: Dtype) -> Array:
     """The array as kernels need it: C-contiguous, aligned, of this dtype; itself if it is so."""
     flags = array.flags
     if array.dtype == total and flags.c_contiguous and flags.aligned:
@@ -278,7 +334,7 @@ def seen_as(shape: Shape, array: Array, spec: ConvSpec) -> Array:
     return seen.transpose(0, 2, 3, 1) if spec.layout == "channels_last" else seen
 
 
-def fold_w(w: Array, spec: ConvSpec, total: np.dtype[Any]) -> Array:
+def fold_w(w: Array, spec: ConvSpec, total: Dtype) -> Array:
     """``(K, C/G, *kernel)`` as ``(G, K/G, C/G, T)``; a view where dtype and order allow."""
     return contiguous(w, total).reshape(folded_w(w.shape, spec))
 
@@ -288,20 +344,18 @@ def folded_w(w: Shape, spec: ConvSpec) -> Shape:
     return spec.groups, w[0] // spec.groups, w[1], prod(w[2:])
 
 
-def room(
-    shape: Shape, dtype: np.dtype[Any], total: np.dtype[Any], out: Array | None,
-    *inputs: Array | None,
-) -> tuple[Array, Array]:  # fmt: skip
+def room(call: Call, out: Array | None, *inputs: Array | None) -> tuple[Array, Array]:
     """The result, which is ``out`` if there is one, and where to sum: there, if a kernel can."""
     if out is None:
-        result, direct = empty(shape, dtype), dtype == total
+        result, direct = empty(call.result, call.dtype), call.dtype == call.total
     else:
-        check_out(out, shape, dtype, *inputs)
-        result, direct = out, out.dtype == total and out.flags.c_contiguous and out.flags.aligned
+        check_out(out, call.result, call.dtype, *inputs)
+        flags = out.flags
+        result, direct = out, out.dtype == call.total and flags.c_contiguous and flags.aligned
     if direct:
         return result, result
-    check_fits(result.size * total.itemsize, "the sums", shape)
-    return result, empty(shape, total)
+    check_fits(result.size * call.total.itemsize, "the sums", call.result)
+    return result, empty(call.result, call.total)
 
 
 def restore(target: Array, result: Array) -> Array:
@@ -313,7 +367,7 @@ def restore(target: Array, result: Array) -> Array:
 
 
 def rounding(
-    run: Kernels, form: str | None, dtype: np.dtype[Any], bias: Array | None
+    run: Kernels, form: str | None, dtype: Dtype, bias: Array | None
 ) -> tuple[Kernels, Array | None]:
     """Kernels for a result of this dtype, and the bias that they leave to be added.
 
@@ -338,7 +392,8 @@ def added(y: Array, bias: Array) -> None:
 def reasons(x_shape: Shape, w_shape: Shape, spec: ConvSpec) -> dict[str, str]:
     """Which kernel of the `numba` back end each operator gets on float32 arrays, and why."""
     total = np.dtype(np.float32)
-    call = forward_call(x_shape, w_shape, spec, total, total)
+    how = Asked(None, made=True, backend="numba", threads=num_threads())
+    call = forward_call(x_shape, total, w_shape, total, spec, how)
     # Never touched, these arrays take no memory.
     x, y = empty(x_shape, total), empty(call.result, total)
     return explained(fold(x, spec), fold(y, spec), call.geometry)

@@ -35,6 +35,11 @@ def num_threads() -> int:
     return _chosen.get() or _default
 
 
+def wanted(threads: int | None) -> int:
+    """How many a call may use that asks for so many, or leaves the choice as it is."""
+    return num_threads() if threads is None else _checked("threads", threads)
+
+
 class using_threads(AbstractContextManager[None]):  # noqa: N801, written like a function
     """Let kernels inside the block use ``count`` threads; None leaves the choice as it is.
 
@@ -48,7 +53,7 @@ class using_threads(AbstractContextManager[None]):  # noqa: N801, written like a
 
     def __enter__(self) -> None:
         if self.count is not None:
-            self.token = _chosen.set(_checked("threads", self.count))
+            self.token = _chosen.set(wanted(self.count))
 
     def __exit__(self, *error: object) -> None:
         if self.count is not None:

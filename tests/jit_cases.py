@@ -115,7 +115,7 @@ def only(kernel: str) -> Iterator[list[str]]:
         chosen.append(made[0])
         return made
 
-    jit._planned.cache_clear()
+    jit._ready.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "choice", recorded)
         patch.setattr(plans, "SHALLOW", 0)
@@ -130,7 +130,7 @@ def only(kernel: str) -> Iterator[list[str]]:
         patch.setattr(plans, "FEW", 0 if kernel == "dense" else sys.maxsize)
         patch.setattr(plans, "SCRATCH", 0 if kernel == "thin" else sys.maxsize)
         yield chosen
-    jit._planned.cache_clear()
+    jit._ready.cache_clear()
 
 
 def fill(operator: str, kernel: str, arrays: list[Array], geometry: Geometry) -> None:

@@ -21,7 +21,7 @@ PARTLY_SEEN = {
 @pytest.mark.parametrize("size", [0, 1, SHARED - 1, SHARED, SHARED + 1, SHARED + STRETCH])
 def test_all_of_a_result_and_nothing_else_is_cleared(dtype: str, size: int) -> None:
     array = guarded(np.full((1, 1, 1, size), 7, dtype))
-    clear(array.reshape(-1))
+    clear(array.reshape(-1), 2)
     np.testing.assert_array_equal(array, np.zeros_like(array))
     assert_guards_are_intact(array)
 

@@ -94,7 +94,7 @@ def step(
     transposed = flag("transposed", transposed)
     x, w, b = as_array("x", x), as_array("w", w), optional_array("bias", bias)
     spec = ConvSpec.of(rank_of("w", w.shape), **words)
-    dtype = promoted(x=x, w=w)
+    dtype = promoted(x=x.dtype, w=w.dtype)
     total = accumulator(dtype, None)
     lead, channels, size = engine.sizes("x", x.shape, spec)
     filters = output_channels(channels, x, w, spec, transposed)

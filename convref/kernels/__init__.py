@@ -20,7 +20,9 @@ that, or views of arrays ``(N, I, G, C/G)`` and ``(N, P, G, K/G)`` that are, as 
 them. What the filled array held before does not matter. What overflows is infinite, and no warning
 is given of it.
 
-A module may have ``add_bias(y, bias)`` too, which adds a number for each of the G * K/G channels to
+A module may have ``prepared`` too, which is told beforehand what operands will be like, and gives a
+function of these for all calls with such operands; or None, where it prepares nothing. It may have
+``add_bias(y, bias)``, which adds a number for each of the G * K/G channels to
 y, in place; else NumPy does.
 
 One of them, `exact`, has these functions a second time, as methods of its `Rounding`: that takes

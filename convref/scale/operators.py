@@ -52,7 +52,7 @@ def forward(
     chunks: Any = None,
 ) -> da.Array:
     """``y`` of ``x (..., C, *input)`` and ``w (K, C/G, *kernel)``, as `engine.forward` has it."""
-    dtype = promoted(x=x, w=w)
+    dtype = promoted(x=x.dtype, w=w.dtype)
     options, total = settled(options, dtype)
     lead, channels, size = engine.sizes("x", x.shape, spec)
     check_channels(channels, x.shape, w.shape, spec)
@@ -98,7 +98,7 @@ def input_grad(
     name: str = "dy",
 ) -> da.Array:
     """``dx (..., C, *input)`` of ``dy (..., K, *output)``, as `engine.input_grad` has it."""
-    dtype = promoted(**{name: dy, "w": w})
+    dtype = promoted(**{name: dy.dtype, "w": w.dtype})
     options, total = settled(options, dtype)
     lead, filters, size = engine.sizes(name, dy.shape, spec)
     check_groups(w.shape, spec, "input" if name == "x" else "output")
@@ -158,7 +158,7 @@ def weight_grad(
     chunks: Any = None,
 ) -> da.Array:
     """``dw (K, C/G, *kernel)`` of ``x (..., C, *input)`` and ``dy (..., K, *output)``."""
-    dtype = promoted(x=x, dy=dy)
+    dtype = promoted(x=x.dtype, dy=dy.dtype)
     options, total = settled(options, dtype)
     _, geometry, shape = engine.both_sides(x.shape, dy.shape, kernel_size, spec)
     filters, inside = shape[:2]

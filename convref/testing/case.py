@@ -256,7 +256,7 @@ array([[[ 5.,  8., 11.,  4.]]], dtype=float32))
         self, output: ArrayLike, accumulate: DTypeLike | None
     ) -> tuple[Problem, Array, str, str, bool]:
         given = as_array("output", output)
-        summed = sums_in(promoted(x=self.x, w=self.w), accumulate)
+        summed = sums_in(promoted(x=self.x.dtype, w=self.w.dtype), accumulate)
         return self.problem, readable(given), given.dtype.name, summed, self.exact
 
 

@@ -172,7 +172,7 @@ def stored_case(
         operator=f"{'transpose' if case.kind == 'transpose' else 'conv'} {case.rank}d",
         kind=case.kind,
         dtype=case.dtype,
-        accumulate=sums_in(promoted(x=case.x, w=case.w), None),
+        accumulate=sums_in(promoted(x=case.x.dtype, w=case.w.dtype), None),
         formats={key: array.dtype.name for key, array in arrays.items()},
         words=case.geometry_words,
         arrays=arrays,

@@ -68,7 +68,7 @@ def question(
     given = as_array("output", output)
     x, w = fitting("x", x), fitting("w", w)
     bias = None if bias is None else fitting("bias", bias)
-    summed = sums_in(promoted(x=x, w=w), accumulate)
+    summed = sums_in(promoted(x=x.dtype, w=w.dtype), accumulate)
     problem = Problem(kind, given.shape, x, w, bias, words)
     return problem, readable(given), given.dtype.name, summed
 

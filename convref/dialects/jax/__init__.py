@@ -339,7 +339,7 @@ def conv_general_dilated_local(
         )
     # Each position is a group of channels of its own, and there is no spatial axis left.
     samples, seen, *output = x.shape
-    positions, filters, dtype = prod(output), len(w), promoted(lhs=patches, rhs=rhs)
+    positions, filters, dtype = prod(output), len(w), promoted(lhs=patches.dtype, rhs=rhs.dtype)
     x = np.moveaxis(x.reshape(samples, seen, positions), 2, 1).astype(dtype)
     w = np.moveaxis(w.reshape(filters, seen, positions), 2, 0).astype(dtype)
     if not positions:

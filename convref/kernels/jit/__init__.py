@@ -10,7 +10,7 @@ Compiled kernels are kept on disk (`kept`), for as long as no file of this folde
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from itertools import product
 from math import prod
 from typing import Any
@@ -32,68 +32,37 @@ from convref.memory import address, borrow, give_back
 from convref.threads import num_threads
 
 Array = NDArray[Any]
+Fill = Callable[[Array, Array, Array], None]
+"""Fills its third array from the other two."""
+Lie = tuple[Ints, Ints]
+"""Shape and strides of an operand (N, G, C/G, I)."""
 
 MOST_ZEROS = 64
 """Products with zeros for each other one; so many times is a tile faster than a loop."""
 
 
 def forward(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
-    """Fill y.
-
-    Where x is seen without the zeros around it, these add nothing as long as the weights are
-    finite; for others the sums are taken anew, with the zeros.
-    """
-    if not y.size:
-        return
-    macs = y.size * w.shape[2] * w.shape[3]
-    plan = planned(plans.forward, geometry, x, w, y)
-    if not plan.covers:
-        clear(in_memory(y))
-    if run(plan, x, w, y, macs) and not np.isfinite(w).all():
-        run(planned(plans.forward_among_zeros, geometry, x, w, y), x, w, y, macs)
+    """Fill y."""
+    if y.size:
+        ready("forward", geometry, x, w, y)(x, w, y)
 
 
 def weight_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
     """Fill w."""
-    if not y.size:
+    if y.size:
+        ready("weight_grad", geometry, x, w, y)(x, y, w)
+    else:
         w[...] = 0
-        return
-    plan = planned(plans.weight_grad, geometry, x, w, y)
-    macs = y.size * w.shape[2] * w.shape[3]
-    if plan.pieces == 1:
-        run(plan, x, y, w, macs)
-        return
-    sums = np.empty((plan.pieces, *w.shape), w.dtype)
-    run(plan, x, y, sums, macs)
-    with np.errstate(all="ignore"):
-        np.sum(sums, axis=0, out=w)
 
 
 def input_grad(x: Array, w: Array, y: Array, geometry: Geometry) -> None:
-    """Fill x.
-
-    The canvas of dy holds zeros that no tap looked at. They add nothing as long as the weights are
-    finite; for others the sums are taken anew, by the definition.
-    """
+    """Fill x."""
     if geometry.padding_mode != "zeros":
         through_canvas(input_grad, x, w, y, geometry)
-        return
-    if not y.size:
+    elif not y.size:
         x[...] = 0
-    if not x.size or not y.size:
-        return
-    macs = y.size * w.shape[2] * w.shape[3]
-    anew = is_scattered(geometry)
-    if not anew:
-        plan = planned(plans.input_grad, geometry, x, w, y)
-        if not plan.covers:
-            clear(in_memory(x))
-        anew = run(plan, y, w, x, macs) and not np.isfinite(w).all()
-    if anew:
-        canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
-        dy = np.ascontiguousarray(y)
-        run(plans.scattering(geometry, len(x), w.shape), w, dy, canvas, macs)
-        geometry.take_back(canvas, x)
+    elif x.size:
+        ready("input_grad", geometry, x, w, y)(y, w, x)
 
 
 @np.errstate(all="ignore")
@@ -121,7 +90,7 @@ def is_scattered(geometry: Geometry) -> bool:
     return prod(geometry.input_size) > MOST_ZEROS * positions
 
 
-def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
+def run(plan: Plan, a: Array, b: Array, out: Array, macs: int, threads: int) -> bool:
     """Do what is planned; tell whether `b` may hold NaN or infinity, where the plan asks."""
     words, flag = plan.words, UNASKED
     if config.DISABLE_JIT:
@@ -130,7 +99,8 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
         canvas = borrow(plan.placing.size, a.dtype, "the padded input")
         if plan.placing.slack:
             canvas[-plan.placing.slack :] = 0
-        share(plan.placing.kernel, plan.placing.words, a, a, canvas, plan.placing.units, macs)
+        placing = plan.placing
+        share(placing.kernel, placing.words, a, a, canvas, placing.units, macs, threads)
         a = canvas
     if plan.flag:
         flag = np.zeros(1, np.int64)
@@ -141,24 +111,114 @@ def run(plan: Plan, a: Array, b: Array, out: Array, macs: int) -> bool:
             words[plan.flag] = address(flag)
     if plan.swapped:
         a, b = b, a
-    share(plan.kernel, words, a, b, out, plan.units, macs)
+    share(plan.kernel, words, a, b, out, plan.units, macs, threads)
     if plan.placing:
         give_back(canvas)
     return bool(flag[0] > 0)
 
 
-def planned(make: Callable[..., Plan], geometry: Geometry, x: Array, w: Array, y: Array) -> Plan:
-    """The plan that is made for these operands, or has been for others like them."""
-    memory = x.shape, x.strides, w.shape, w.strides, y.shape, y.strides
-    return _planned(make, geometry, memory, y.itemsize, num_threads())
+def ready(operator: str, geometry: Geometry, x: Array, w: Array, y: Array) -> Fill:
+    """What `prepared` gives for these operands."""
+    memory = (x.shape, x.strides), (w.shape, w.strides), (y.shape, y.strides)
+    return _ready(operator, geometry, memory, y.itemsize, num_threads())
+
+
+def prepared(
+    operator: str, geometry: Geometry, shapes: tuple[Ints, Ints, Ints], last: bool, itemsize: int,
+    threads: int,
+) -> Fill | None:  # fmt: skip
+    """A function that fills a result from its two operands, all of them contiguous.
+
+    ``shapes`` are those of x and y as (N, G, C/G, positions), with the channels ``last`` in memory
+    or first, and between them that of w (G, K/G, C/G, taps). The first operand is what is seen, the
+    second the weights, or for the weight gradient dy. None where something else is to be done.
+    """
+    if any(0 in shape for shape in shapes):
+        return None
+    if operator == "input_grad" and geometry.padding_mode != "zeros":
+        return None
+    in_order = zip(shapes, (last, False, last), strict=True)
+    x, w, y = ((shape, strides_of(shape, order, itemsize)) for shape, order in in_order)
+    return _ready(operator, geometry, (x, w, y), itemsize, threads)
+
+
+def strides_of(shape: Ints, last: bool, itemsize: int) -> Ints:
+    """The strides in bytes of a contiguous array, whose second and third axes may lie last."""
+    _, groups, channels, size = shape
+    if last:
+        steps = groups * channels * size, channels, 1, groups * channels
+    else:
+        steps = groups * channels * size, channels * size, size, 1
+    return tuple(step * itemsize for step in steps)
 
 
 @lru_cache(maxsize=512)
-def _planned(
-    make: Callable[..., Plan], geometry: Geometry, memory: tuple[Ints, ...], size: int, threads: int
-) -> Plan:
-    x, w, y = (_view(memory[at], memory[at + 1], size) for at in (0, 2, 4))
-    return make(geometry, x, y, w.strides, size, threads)
+def _ready(
+    operator: str, geometry: Geometry, memory: tuple[Lie, Lie, Lie], size: int, threads: int
+) -> Fill:
+    x, w, y = (_view(*of, size) for of in memory)
+    how = prod(memory[2][0]) * prod(memory[1][0][2:]), threads
+
+    @cache
+    def plan(make: Callable[..., Plan]) -> Plan:
+        return make(geometry, x, y, w.strides, size, threads)
+
+    if operator == "forward":
+        return partial(fill_y, plan(plans.forward), partial(plan, plans.forward_among_zeros), *how)
+    if operator == "weight_grad":
+        return partial(fill_w, plan(plans.weight_grad), *how)
+    first = None if is_scattered(geometry) else plan(plans.input_grad)
+    return partial(fill_x, first, geometry, memory, *how)
+
+
+def fill_y(
+    plan: Plan, among_zeros: Callable[[], Plan], macs: int, threads: int, x: Array, w: Array,
+    y: Array,
+) -> None:  # fmt: skip
+    """Fill y.
+
+    Where x is seen without the zeros around it, these add nothing as long as the weights are
+    finite; for others the sums are taken anew, with the zeros.
+    """
+    if not plan.covers:
+        clear(in_memory(y), threads)
+    if run(plan, x, w, y, macs, threads) and not np.isfinite(w).all():
+        run(among_zeros(), x, w, y, macs, threads)
+
+
+def fill_w(plan: Plan, macs: int, threads: int, x: Array, y: Array, w: Array) -> None:
+    """Fill w, if need be by way of partial sums."""
+    if plan.pieces == 1:
+        run(plan, x, y, w, macs, threads)
+        return
+    sums = np.empty((plan.pieces, *w.shape), w.dtype)
+    run(plan, x, y, sums, macs, threads)
+    with np.errstate(all="ignore"):
+        np.sum(sums, axis=0, out=w)
+
+
+def fill_x(
+    plan: Plan | None, geometry: Geometry, memory: tuple[Lie, Lie, Lie], macs: int, threads: int,
+    y: Array, w: Array, x: Array,
+) -> None:  # fmt: skip
+    """Fill x.
+
+    The canvas of dy holds zeros that no tap looked at. They add nothing as long as the weights are
+    finite; for others the sums are taken anew, by the definition; so they are without a plan.
+    """
+    if plan:
+        if not plan.covers:
+            clear(in_memory(x), threads)
+        if not run(plan, y, w, x, macs, threads) or np.isfinite(w).all():
+            return
+    x, w, y = (
+        np.ndarray(shape, x.dtype, in_memory(a), 0, strides)
+        for a, (shape, strides) in zip((x, w, y), memory, strict=True)
+    )
+    canvas = np.empty((*x.shape[:3], prod(geometry.canvas_size)), x.dtype)
+    dy = np.ascontiguousarray(y)
+    run(plans.scattering(geometry, len(x), w.shape), w, dy, canvas, macs, threads)
+    geometry.take_back(canvas, x)
 
 
 def view(a: Array) -> View:
@@ -212,7 +272,7 @@ def warmup() -> None:
             operator(by_last[0], w, by_last[1], seen)
             w[0, 0, 0, 0] = np.inf
         add_bias(y, y[0, :, :, 0].reshape(-1))
-        clear(np.empty(SHARED, dtype))
+        clear(np.empty(SHARED, dtype), num_threads())
 
 
 def facts() -> dict[str, str]:

@@ -124,9 +124,10 @@ _crew = Crew()
 
 
 def share(
-    kernel: Kernel, words: Any, a: Array, b: Array, out: Array, units: int, macs: int
-) -> None:
-    """Let the kernel do all of ``range(units)``, shared among the threads.
+    kernel: Kernel, words: Any, a: Array, b: Array, out: Array, units: int, macs: int,
+    threads: int | None = None,
+) -> None:  # fmt: skip
+    """Let the kernel do all of ``range(units)``, shared among so many threads, or those there are.
 
     ``macs`` is the number of multiply-adds in all: a few are not worth a second thread.
     """
@@ -136,7 +137,7 @@ def share(
         with np.errstate(all="ignore"):
             kernel.function(words, a, b, out, 0, units)
         return
-    threads, chunks = dealt(units, macs, num_threads())
+    threads, chunks = dealt(units, macs, threads or num_threads())
     places = kernel[out.dtype], id(words), id(a), id(b), id(out)
     if threads == 1:
         alone(*places, units)

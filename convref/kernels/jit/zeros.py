@@ -21,10 +21,10 @@ def write(words, _, __, out, start, stop):
 ZEROS = Kernel(write)
 
 
-def clear(result: NDArray[Any]) -> None:
+def clear(result: NDArray[Any], threads: int) -> None:
     """Fill a result, all of whose numbers are given in a row as they lie in memory."""
     if result.size < SHARED:
         result[...] = 0
         return
     units = -(-result.size // STRETCH)
-    share(ZEROS, listed(result.size), result, result, result, units, result.size)
+    share(ZEROS, listed(result.size), result, result, result, units, result.size, threads)

@@ -137,7 +137,7 @@ def examined(found: Convolution, number: int, settings: Settings) -> Iterator[Ju
         operator=found.operator,
         kind=found.kind,
         dtype=found.y.dtype,
-        accumulate=sums_in(promoted(x=found.x, w=found.w), settings.accumulate),
+        accumulate=sums_in(promoted(x=found.x.dtype, w=found.w.dtype), settings.accumulate),
         formats={name: narrower(output.dtype, found.y.dtype) for name, output in outputs.items()},
         words=found.words,
         arrays={**arrays, **{name: output.array for name, output in outputs.items()}},

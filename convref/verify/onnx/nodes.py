@@ -141,7 +141,7 @@ def floating(
         spec = ConvSpec.of(w.ndim - 2, **words)
         sizes = transposed_size(spec, x.shape[2:], w.shape[2:])
         kind, shape = "transpose", (len(x), w.shape[1] * spec.groups, *sizes)
-    summed = sums_in(promoted(x=x, w=w), accumulate)
+    summed = sums_in(promoted(x=x.dtype, w=w.dtype), accumulate)
     bias = None if bias is None else readable(bias)
     problem = Problem(kind, shape, readable(x), readable(w), bias, words)
     return kind, report_on(problem, readable(y), y.dtype.name, summed)
