@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convref import engine
+from convref import engine, shapes
 from convref.checks import check_canvas, check_result, divide
 from convref.dtypes import accumulator, as_array
 from convref.errors import ShapeError, verb
@@ -36,10 +36,10 @@ def im2col(x: ArrayLike, kernel_size: Sequence[int], **words: Unpack[Words]) -> 
     """
     x, size = as_array("x", x), kernel_sizes(kernel_size)
     spec = ConvSpec.of(len(size), **words)
-    lead, channels, spatial = engine.sizes("x", x.shape, spec)
+    lead, channels, spatial = shapes.sizes("x", x.shape, spec)
     divide("x", x.shape, "input", channels, spec)
     geometry = bind(spec, spatial, size)
-    check_canvas(engine.canvases(lead, channels, geometry), x.dtype)
+    check_canvas(shapes.canvases(lead, channels, geometry), x.dtype)
     operand = engine.fold(engine.contiguous(x, x.dtype.newbyteorder("=")), spec)
     cols = matrix_of_columns(geometry.canvas(operand), geometry)
     return cols.reshape(*lead, channels * len(geometry.taps), len(geometry.origins))
@@ -68,11 +68,11 @@ def col2im(
         )
     lead, channels = cols.shape[:-2], cols.shape[-2] // taps
     total = accumulator(cols.dtype, None)
-    check_canvas(engine.canvases(lead, channels, geometry), total)
+    check_canvas(shapes.canvases(lead, channels, geometry), total)
     canvas = np.zeros((*lead, channels, prod(geometry.canvas_size)), total)
     scatter(cols.astype(total), canvas, geometry)
     dtype = cols.dtype.newbyteorder("=")
-    shape = engine.shape_of(lead, channels, geometry.input_size, spec)
+    shape = shapes.shape_of(lead, channels, geometry.input_size, spec)
     check_result(shape, dtype)
     x = empty(shape, dtype)
     per_channel = replace(spec, groups=1)

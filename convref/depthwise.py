@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from convref import engine
+from convref import engine, shapes
 from convref.checks import rank_of
 from convref.dtypes import as_array, optional_array
 from convref.engine import Options
@@ -92,7 +92,7 @@ def depthwise_spec(x: Array, w: Array, words: Words, name: str = "w") -> ConvSpe
     """The spec with one group per channel of x."""
     refuse_groups(words)
     plain = ConvSpec.of(rank_of(name, w.shape), **words)
-    channels = engine.sizes("x", x.shape, plain)[1]
+    channels = shapes.sizes("x", x.shape, plain)[1]
     if w.shape[1] != 1 or not channels or len(w) % channels:
         raise ShapeError(
             f"`{name}` (shape {w.shape}) does not give each of the {channels} channels of `x` "

@@ -6,32 +6,26 @@ groups. The result is rounded once, to the promoted dtype, when it is written ou
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import isqrt, prod
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from convref.backends import Fill, Kernels, backend_name, explained, kernels, prepared
+from convref import calls
+from convref.backends import Kernels, backend_name, explained, kernels
+from convref.calls import PARTS, Asked, Call
 from convref.checks import (
     check_bias,
-    check_channels,
-    check_groups,
-    check_memory,
     check_out,
-    check_output,
-    divide,
 )
-from convref.dtypes import accumulator, promoted, sums_dtype
-from convref.errors import ShapeError
-from convref.geometry import Geometry, bind
+from convref.dtypes import accumulator, sums_dtype
 from convref.memory import check_fits, empty
+from convref.shapes import Shape, folded, folded_w, sizes
 from convref.spec import ConvSpec
 from convref.threads import num_threads, using_threads, wanted
 
 Array = NDArray[Any]
-Shape = tuple[int, ...]
 Dtype = np.dtype[Any]
 
 SUMS_AT_ONCE = 1 << 16
@@ -49,59 +43,11 @@ class Options(NamedTuple):
     """The format that `exact` rounds to, by its name, where that is narrower than the result's."""
 
 
-class Call(NamedTuple):
-    """What shapes and dtypes of the operands say, and allow: the same for every call with them."""
-
-    operator: str
-    spec: ConvSpec
-    geometry: Geometry
-    names: tuple[str, str]
-    """Of the two operands."""
-    dtype: Dtype
-    """Of the result."""
-    total: Dtype
-    """What products are summed in."""
-    result: Shape
-    x: Shape
-    """The shapes as `fold` needs them, of x,"""
-    w: Shape
-    """of w,"""
-    y: Shape
-    """and of y."""
-    ready: Fill | None
-    """What the back end has prepared for such operands, as they lie."""
-
-
-class Asked(NamedTuple):
-    """What a call asks for besides: all that `Call` depends on."""
-
-    accumulate: Dtype | None
-    made: bool
-    """Whether the result is still to be made."""
-    backend: str
-    threads: int
-
-
 def forward(x: Array, w: Array, bias: Array | None, spec: ConvSpec, options: Options) -> Array:
     """``y`` of ``x (..., C, *input)`` and ``w (K, C/G, *kernel)``, in the layout of the spec."""
-    call = forward_call(x.shape, x.dtype, w.shape, w.dtype, spec, asked(options))
+    call = calls.forward(x.shape, x.dtype, w.shape, w.dtype, spec, asked(options))
     check_bias(bias, len(w), call.total)
     return computed(call, options, x, w, bias)
-
-
-@lru_cache(maxsize=256)
-def forward_call(
-    x: Shape, x_dtype: Dtype, w: Shape, w_dtype: Dtype, spec: ConvSpec, asked: Asked
-) -> Call:
-    """Check and resolve what x and w are."""
-    dtype = promoted(x=x_dtype, w=w_dtype)
-    total = accumulator(dtype, asked.accumulate)
-    lead, channels, size = sizes("x", x, spec)
-    check_channels(channels, x, w, spec)
-    geometry = bind(spec, size, w[2:])
-    y = shape_of(lead, w[0], geometry.output_size, spec)
-    check_memory(y, dtype if asked.made else None, canvases(lead, channels, geometry), total)
-    return resolved("forward", ("x", "w"), spec, geometry, dtype, total, y, (x, w, y), asked)
 
 
 def input_grad(
@@ -117,63 +63,19 @@ def input_grad(
 
     The bias, of the C channels, is there for transposed convolutions, which know dy as `x`.
     """
-    call = input_grad_call(
+    call = calls.input_grad(
         name, dy.shape, dy.dtype, w.shape, w.dtype, tuple(input_size), spec, asked(options)
     )
     check_bias(bias, w.shape[1] * spec.groups, call.total)
     return computed(call, options, dy, w, bias)
 
 
-@lru_cache(maxsize=256)
-def input_grad_call(
-    name: str, dy: Shape, dy_dtype: Dtype, w: Shape, w_dtype: Dtype, input_size: Shape,
-    spec: ConvSpec, asked: Asked,
-) -> Call:  # fmt: skip
-    """Check and resolve what dy, by its name, and w are, for an input of this size."""
-    dtype = promoted(**{name: dy_dtype, "w": w_dtype})
-    total = accumulator(dtype, asked.accumulate)
-    lead, filters, size = sizes(name, dy, spec)
-    check_groups(w, spec, "input" if name == "x" else "output")
-    geometry = bind(spec, input_size, w[2:])
-    check_output(name, dy, (filters, *size), w[0], geometry)
-    channels = w[1] * spec.groups
-    x = shape_of(lead, channels, geometry.input_size, spec)
-    check_memory(x, dtype if asked.made else None, canvases(lead, channels, geometry), total)
-    return resolved("input_grad", (name, "w"), spec, geometry, dtype, total, x, (x, w, dy), asked)
-
-
 def weight_grad(x: Array, dy: Array, kernel_size: Shape, spec: ConvSpec, options: Options) -> Array:
     """``dw (K, C/G, *kernel)`` of ``x (..., C, *input)`` and ``dy (..., K, *output)``."""
-    call = weight_grad_call(x.shape, x.dtype, dy.shape, dy.dtype, kernel_size, spec, asked(options))
-    return computed(call, options, x, dy, None)
-
-
-@lru_cache(maxsize=256)
-def weight_grad_call(
-    x: Shape, x_dtype: Dtype, dy: Shape, dy_dtype: Dtype, kernel_size: Shape, spec: ConvSpec,
-    asked: Asked,
-) -> Call:  # fmt: skip
-    """Check and resolve what x and dy are, for a kernel of this size."""
-    dtype = promoted(x=x_dtype, dy=dy_dtype)
-    total = accumulator(dtype, asked.accumulate)
-    lead, geometry, w = both_sides(x, dy, kernel_size, spec)
-    padded = canvases(lead, w[1] * spec.groups, geometry)
-    check_memory(w, dtype if asked.made else None, padded, total)
-    return resolved("weight_grad", ("x", "dy"), spec, geometry, dtype, total, w, (x, w, dy), asked)
-
-
-def resolved(
-    operator: str, names: tuple[str, str], spec: ConvSpec, geometry: Geometry, dtype: Dtype,
-    total: Dtype, result: Shape, shapes: tuple[Shape, Shape, Shape], asked: Asked,
-) -> Call:  # fmt: skip
-    """A call, prepared by the back end, given the shapes of x, w and y."""
-    x, w, y = folded(shapes[0], spec), folded_w(shapes[1], spec), folded(shapes[2], spec)
-    last = spec.layout == "channels_last"
-    seen = [(N, G, C, P) for N, P, G, C in (x, y)] if last else [x, y]
-    fill = prepared(
-        asked.backend, operator, geometry, (seen[0], w, seen[1]), last, total, asked.threads
+    call = calls.weight_grad(
+        x.shape, x.dtype, dy.shape, dy.dtype, kernel_size, spec, asked(options)
     )
-    return Call(operator, spec, geometry, names, dtype, total, result, x, w, y, fill)
+    return computed(call, options, x, dy, None)
 
 
 def asked(options: Options) -> Asked:
@@ -182,14 +84,6 @@ def asked(options: Options) -> Asked:
     return Asked(
         accumulate, options.out is None, backend_name(options.backend), wanted(options.threads)
     )
-
-
-PARTS = {
-    "forward": ("x", "w", "y"),
-    "input_grad": ("y", "w", "x"),
-    "weight_grad": ("x", "y", "w"),
-}
-"""What the two operands of an operator are, and its result."""
 
 
 def computed(call: Call, options: Options, a: Array, b: Array, bias: Array | None) -> Array:
@@ -227,24 +121,6 @@ def seen_in(call: Call, part: str, array: Array) -> Array:
     return seen_as(call.x if part == "x" else call.y, array, call.spec)
 
 
-def both_sides(
-    x: Shape, dy: Shape, kernel_size: Shape, spec: ConvSpec
-) -> tuple[Shape, Geometry, Shape]:
-    """Batch axes, geometry and shape of dw, of x and dy; raise ShapeError where they don't fit."""
-    lead, channels, size = sizes("x", x, spec)
-    grad_lead, filters, grad_size = sizes("dy", dy, spec)
-    if lead != grad_lead:
-        raise ShapeError(
-            f"`x` (shape {x}) and `dy` (shape {dy}) differ in their batch axes",
-            "pass the `dy` of the output that this `x` gives",
-        )
-    divide("x", x, "input", channels, spec)
-    divide("dy", dy, "output", filters, spec)
-    geometry = bind(spec, size, kernel_size)
-    check_output("dy", dy, (filters, *grad_size), filters, geometry)
-    return lead, geometry, (filters, channels // spec.groups, *kernel_size)
-
-
 def bias_grad(dy: Array, spec: ConvSpec, options: Options) -> Array:
     """``db (K,)``: the sum of ``dy (..., K, *output)`` over batch and positions."""
     sizes("dy", dy.shape, spec)
@@ -277,33 +153,6 @@ def column_sums(rows: Array) -> Array:
     return total
 
 
-def sizes(name: str, shape: Shape, spec: ConvSpec) -> tuple[Shape, int, Shape]:
-    """Batch sizes, channels and spatial sizes of an array in the layout of the spec."""
-    lead = len(shape) - spec.rank - 1
-    if lead < 0:
-        axes = "(..., *spatial, C)" if spec.layout == "channels_last" else "(..., C, *spatial)"
-        raise ShapeError(
-            f"`{name}` (shape {shape}) has {len(shape)} axes, and {spec.rank} spatial axes "
-            f"take at least {spec.rank + 1}",
-            f"give it the shape {axes}",
-        )
-    if spec.layout == "channels_last":
-        return shape[:lead], shape[-1], shape[lead:-1]
-    return shape[:lead], shape[lead], shape[lead + 1 :]
-
-
-def shape_of(lead: Shape, channels: int, size: Shape, spec: ConvSpec) -> Shape:
-    """The shape of an array in the layout of the spec: the inverse of `sizes`."""
-    if spec.layout == "channels_last":
-        return (*lead, *size, channels)
-    return (*lead, channels, *size)
-
-
-def canvases(lead: Shape, channels: int, geometry: Geometry) -> Shape:
-    """The shape of a whole input as the back ends may pad it."""
-    return (*lead, channels, *geometry.canvas_size)
-
-
 def contiguous(array: Array, total: Dtype) -> Array:
     """The array as kernels need it: C-contiguous, aligned, of this dtype; itself if it is so."""
     flags = array.flags
@@ -319,15 +168,6 @@ def fold(array: Array, spec: ConvSpec) -> Array:
     return seen_as(folded(array.shape, spec), array, spec)
 
 
-def folded(shape: Shape, spec: ConvSpec) -> Shape:
-    """The shape with one batch axis, groups, and one axis of positions, in the layout's order."""
-    lead, channels, size = sizes("x", shape, spec)
-    N, G, positions = prod(lead), spec.groups, prod(size)
-    if spec.layout == "channels_last":
-        return N, positions, G, channels // G
-    return N, G, channels // G, positions
-
-
 def seen_as(shape: Shape, array: Array, spec: ConvSpec) -> Array:
     """A contiguous array, seen as ``(N, G, C/G, positions)``, given what `folded` says."""
     seen = array.reshape(shape)
@@ -337,11 +177,6 @@ def seen_as(shape: Shape, array: Array, spec: ConvSpec) -> Array:
 def fold_w(w: Array, spec: ConvSpec, total: Dtype) -> Array:
     """``(K, C/G, *kernel)`` as ``(G, K/G, C/G, T)``; a view where dtype and order allow."""
     return contiguous(w, total).reshape(folded_w(w.shape, spec))
-
-
-def folded_w(w: Shape, spec: ConvSpec) -> Shape:
-    """The shape of weights as ``(G, K/G, C/G, T)``."""
-    return spec.groups, w[0] // spec.groups, w[1], prod(w[2:])
 
 
 def room(call: Call, out: Array | None, *inputs: Array | None) -> tuple[Array, Array]:
@@ -393,7 +228,7 @@ def reasons(x_shape: Shape, w_shape: Shape, spec: ConvSpec) -> dict[str, str]:
     """Which kernel of the `numba` back end each operator gets on float32 arrays, and why."""
     total = np.dtype(np.float32)
     how = Asked(None, made=True, backend="numba", threads=num_threads())
-    call = forward_call(x_shape, total, w_shape, total, spec, how)
+    call = calls.forward(x_shape, total, w_shape, total, spec, how)
     # Never touched, these arrays take no memory.
     x, y = empty(x_shape, total), empty(call.result, total)
     return explained(fold(x, spec), fold(y, spec), call.geometry)

@@ -33,7 +33,7 @@ from typing import Any, TypeVar, Unpack, cast
 
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from convref import engine
+from convref import engine, shapes
 from convref.checks import check_channels, check_transposed_channels, check_transposed_size, rank_of
 from convref.dtypes import as_array, optional_array
 from convref.engine import Options
@@ -133,7 +133,7 @@ def conv_transpose(
         groups=groups,
         layout=layout,
     )
-    _, channels, size = engine.sizes("x", x.shape, spec)
+    _, channels, size = shapes.sizes("x", x.shape, spec)
     check_transposed_channels(channels, x.shape, w.shape)
     chosen = grown_size(size, w.shape[2:], output_padding, output_size, spec, stride)
     return engine.input_grad(
@@ -265,7 +265,7 @@ def conv_vjp(
     x, w, dy = as_array("x", x), as_array("w", w), as_array("dy", dy)
     spec = ConvSpec.of(rank_of("w", w.shape), **words)
     options = Options(accumulate, None, backend, threads)
-    _, channels, size = engine.sizes("x", x.shape, spec)
+    _, channels, size = shapes.sizes("x", x.shape, spec)
     check_channels(channels, x.shape, w.shape, spec)
     dw = engine.weight_grad(x, dy, w.shape[2:], spec, options)
     dx = engine.input_grad(dy, w, None, size, spec, options)

@@ -21,7 +21,7 @@ import pytest
 
 from convref.geometry import Geometry
 from convref.kernels import im2col, jit, naive
-from convref.kernels.jit import micro, plans, vectors
+from convref.kernels.jit import fills, micro, plans, vectors
 
 Array = np.ndarray[Any, Any]
 Layouts = tuple[bool, bool]
@@ -115,7 +115,7 @@ def only(kernel: str) -> Iterator[list[str]]:
         chosen.append(made[0])
         return made
 
-    jit._ready.cache_clear()
+    fills._ready.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "choice", recorded)
         patch.setattr(plans, "SHALLOW", 0)
@@ -130,7 +130,7 @@ def only(kernel: str) -> Iterator[list[str]]:
         patch.setattr(plans, "FEW", 0 if kernel == "dense" else sys.maxsize)
         patch.setattr(plans, "SCRATCH", 0 if kernel == "thin" else sys.maxsize)
         yield chosen
-    jit._ready.cache_clear()
+    fills._ready.cache_clear()
 
 
 def fill(operator: str, kernel: str, arrays: list[Array], geometry: Geometry) -> None:

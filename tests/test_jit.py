@@ -32,7 +32,7 @@ from jit_cases import (
 
 from convref.geometry import Geometry
 from convref.kernels import jit, naive
-from convref.kernels.jit import bias, crew, dense, dots, micro, plans, vectors, zeros
+from convref.kernels.jit import bias, crew, dense, dots, fills, micro, plans, vectors, zeros
 from convref.kernels.jit.plans import plan
 from convref.kernels.jit.plans.plan import UNASKED, Plan
 from convref.kernels.jit.units import FEWEST_ROWS, table, thin_table
@@ -243,13 +243,13 @@ def test_a_plan_keeps_what_its_words_point_to(
     operator: str, kernel: str, last: Layouts, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Plans may outlive the lists of `phases` that they were made from."""
-    made, run = [], jit.run
+    made, run = [], fills.run
 
     def recorded(plan: Plan, *arguments: Any) -> bool:
         made.append(plan)
         return run(plan, *arguments)
 
-    monkeypatch.setattr(jit, "run", recorded)
+    monkeypatch.setattr(fills, "run", recorded)
     check(Case(GEOMETRIES[name], 3, 2), operator, kernel, last)
     (plan,) = made
     words = [*plan.words, *(plan.placing.words if plan.placing else ())]

@@ -22,7 +22,7 @@ from jit_cases import LANES, WIDEST, Array, flush
 
 import convref
 from convref.kernels import jit
-from convref.kernels.jit import crew, micro
+from convref.kernels.jit import crew, fills, micro
 
 CALLS = int(os.environ.get("CONVREF_GUARDED_CALLS", "400"))
 DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128", "float16", "int8")
@@ -102,8 +102,8 @@ def guard_scratch(place: Callable[[Array], Array]) -> None:
         return place(np.zeros(shape, dtype)) if np.prod(shape) else np.zeros(shape, dtype)
 
     guarded = {**vars(np), "empty": allocate, "zeros": allocate}
-    jit.np = SimpleNamespace(**guarded)  # type: ignore[attr-defined]
-    jit.borrow, jit.give_back = allocate, lambda borrowed: None  # type: ignore[attr-defined]
+    jit.np = fills.np = SimpleNamespace(**guarded)  # type: ignore[attr-defined]
+    fills.borrow, fills.give_back = allocate, lambda borrowed: None  # type: ignore[attr-defined]
 
 
 def compute_between_forbidden_pages(calls: int, seed: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convref import engine
+from convref import engine, shapes
 from convref.checks import (
     check_bias,
     check_channels,
@@ -96,7 +96,7 @@ def step(
     spec = ConvSpec.of(rank_of("w", w.shape), **words)
     dtype = promoted(x=x.dtype, w=w.dtype)
     total = accumulator(dtype, None)
-    lead, channels, size = engine.sizes("x", x.shape, spec)
+    lead, channels, size = shapes.sizes("x", x.shape, spec)
     filters = output_channels(channels, x, w, spec, transposed)
     check_bias(b, filters, total)
     made = setting(
@@ -108,7 +108,7 @@ def step(
         out_channels=filters,
         **words,
     )
-    shape = engine.shape_of(lead, filters, made.output_size, spec)
+    shape = shapes.shape_of(lead, filters, made.output_size, spec)
     indices = np.ndindex(shape) if at is None else iter([checked(at, shape)])
     # Copies, so that what is changed between two steps changes no later one.
     x, w = engine.fold(np.array(x, total, order="C"), spec), engine.fold_w(w, spec, total).copy()
@@ -116,7 +116,7 @@ def step(
     biases = None if b is None else b.astype(total)
 
     def element(index: Shape) -> Step:
-        batch, channel, position = engine.sizes("at", index, spec)
+        batch, channel, position = shapes.sizes("at", index, spec)
         group, filter = divmod(channel, filters // spec.groups)
         found = operands(flat(batch, lead), group, filter, flat(position, made.output_size))
         with np.errstate(all="ignore"):

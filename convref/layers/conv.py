@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Unpack
 
 from numpy.typing import NDArray
 
-from convref import engine
+from convref import engine, shapes
 from convref.errors import verb
 from convref.geometry import bind
 from convref.spec import Axes, ConvSpec, Words
@@ -71,7 +71,7 @@ class Conv(Weighted):
             self.make_parameters(channel_count("in_channels", in_channels))
 
     def build(self, shape: Shape) -> None:
-        self.make_parameters(engine.sizes("x", shape, self.spec)[1])
+        self.make_parameters(shapes.sizes("x", shape, self.spec)[1])
 
     def make_parameters(self, in_channels: int) -> None:
         groups = self.spec.groups
@@ -93,16 +93,16 @@ class Conv(Weighted):
             self.weight.receive(grad)
             if self.bias is not None:
                 self.bias.receive(engine.bias_grad(dy, self.spec, AS_SET))
-        size = engine.sizes("x", self.x.shape, self.spec)[2]
+        size = shapes.sizes("x", self.x.shape, self.spec)[2]
         return engine.input_grad(dy, self.weight.masked, None, size, self.spec, AS_SET)
 
     def output_shape(self, shape: Shape) -> Shape:
-        lead, _, size = engine.sizes("x", shape, self.spec)
+        lead, _, size = shapes.sizes("x", shape, self.spec)
         geometry = bind(self.spec, size, self.kernel_size)
-        return engine.shape_of(lead, self.out_channels, geometry.output_size, self.spec)
+        return shapes.shape_of(lead, self.out_channels, geometry.output_size, self.spec)
 
     def macs(self, shape: Shape) -> int:
-        lead, channels, size = engine.sizes("x", shape, self.spec)
+        lead, channels, size = shapes.sizes("x", shape, self.spec)
         pairs = prod(lead) * self.out_channels * (channels // self.spec.groups)
         return pairs * bind(self.spec, size, self.kernel_size).macs
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from convref import engine
+from convref import engine, shapes
 from convref.activations import activation
 from convref.constraints import Constraint
 from convref.errors import ShapeError, WordError, verb
@@ -322,7 +322,7 @@ class ConvLSTM(Weighted):
 
     def first_state(self, lead: Shape, size: Shape) -> tuple[Array, Array]:
         """h and the cell: zeros, or what the last call of a stateful layer ended in."""
-        shape = engine.shape_of(lead, self.out_channels, self.state_size(size), self.spec)
+        shape = shapes.shape_of(lead, self.out_channels, self.state_size(size), self.spec)
         if self.state is None:
             return np.zeros(shape, self.dtype), np.zeros(shape, self.dtype)
         if self.state[0].shape != shape:
@@ -348,7 +348,7 @@ class ConvLSTM(Weighted):
         """
         if not (self.training and fraction):
             return None
-        kept = self.rng.random(engine.shape_of(lead, GATES * channels, size, self.spec)) >= fraction
+        kept = self.rng.random(shapes.shape_of(lead, GATES * channels, size, self.spec)) >= fraction
         return (kept / (1 - fraction)).astype(self.dtype)
 
     # Back
@@ -362,7 +362,7 @@ class ConvLSTM(Weighted):
             self.recurrent.receive(grad)
             if self.bias is not None:
                 self.bias.receive(engine.bias_grad(dsums, self.spec, AS_SET))
-        size = engine.sizes("x", self.x.shape, self.spec)[2]
+        size = shapes.sizes("x", self.x.shape, self.spec)[2]
         return self.in_time(of_input.input_grad(dsums, self.weight.masked, size))
 
     def go_back(self, dy: Array) -> Array:
@@ -372,7 +372,7 @@ class ConvLSTM(Weighted):
         late: list[Any] = [0] * (len(times) - 1)
         received = np.moveaxis(dy, self.time_axis, 0) if self.return_sequences else [*late, dy]
         dh, dcell = self.last_gradient()
-        size = engine.sizes("h", dh.shape, self.spec)[2]
+        size = shapes.sizes("h", dh.shape, self.spec)[2]
         dsums = []
         for time in reversed(times):
             dh = dh + received[time]
@@ -390,7 +390,7 @@ class ConvLSTM(Weighted):
 
     def lengths(self, shape: Shape) -> tuple[Shape, int, int, Shape]:
         """Batch sizes, steps, channels and spatial sizes of an input; raise ShapeError."""
-        lead, channels, size = engine.sizes("x", shape, self.spec)
+        lead, channels, size = shapes.sizes("x", shape, self.spec)
         if not lead or not lead[-1]:
             last = self.spec.layout == "channels_last"
             raise ShapeError(
@@ -416,7 +416,7 @@ class ConvLSTM(Weighted):
     def output_shape(self, shape: Shape) -> Shape:
         lead, times, _, size = self.lengths(shape)
         lead = (*lead, times) if self.return_sequences else lead
-        return engine.shape_of(lead, self.out_channels, self.state_size(size), self.spec)
+        return shapes.shape_of(lead, self.out_channels, self.state_size(size), self.spec)
 
     def macs(self, shape: Shape) -> int:
         lead, times, channels, size = self.lengths(shape)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypedDict, Unpack
 
 from numpy.typing import NDArray
 
-from convref import engine
+from convref import engine, shapes
 from convref.checks import check_transposed_channels
 from convref.errors import verb
 from convref.functional import chosen_size, grown_size
@@ -100,7 +100,7 @@ class ConvTranspose(Weighted):
             self.make_parameters(channel_count("in_channels", in_channels))
 
     def build(self, shape: Shape) -> None:
-        self.make_parameters(engine.sizes("x", shape, self.spec)[1])
+        self.make_parameters(shapes.sizes("x", shape, self.spec)[1])
 
     def make_parameters(self, in_channels: int) -> None:
         groups = self.spec.groups
@@ -114,7 +114,7 @@ class ConvTranspose(Weighted):
     def affine(self, x: Array) -> Array:
         self.x = x
         w = self.weight.masked
-        _, channels, size = engine.sizes("x", x.shape, self.spec)
+        _, channels, size = shapes.sizes("x", x.shape, self.spec)
         check_transposed_channels(channels, x.shape, w.shape)
         bias = None if self.bias is None else self.bias.value
         # y (N, K, *output) = x (N, C, *input) . w (C, K/G, *kernel), over C
@@ -141,11 +141,11 @@ class ConvTranspose(Weighted):
         return chosen_size(smallest, self.output_padding, self.output_size, spec, spec.stride)
 
     def output_shape(self, shape: Shape) -> Shape:
-        lead, _, size = engine.sizes("x", shape, self.spec)
-        return engine.shape_of(lead, self.out_channels, self.grown(size), self.spec)
+        lead, _, size = shapes.sizes("x", shape, self.spec)
+        return shapes.shape_of(lead, self.out_channels, self.grown(size), self.spec)
 
     def macs(self, shape: Shape) -> int:
-        lead, channels, size = engine.sizes("x", shape, self.spec)
+        lead, channels, size = shapes.sizes("x", shape, self.spec)
         pairs = prod(lead) * channels * (self.out_channels // self.spec.groups)
         return pairs * bind(self.spec, self.grown(size), self.kernel_size).macs
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypedDict, Unpack
 
 from numpy.typing import NDArray
 
-from convref import engine
+from convref import engine, shapes
 from convref.constraints import Constraint
 from convref.depthwise import refuse_groups
 from convref.errors import verb
@@ -89,7 +89,7 @@ class PerChannel(Weighted):
         """Of one group, until the number of channels is known."""
 
     def build(self, shape: Shape) -> None:
-        self.make_for(engine.sizes("x", shape, self.spec)[1])
+        self.make_for(shapes.sizes("x", shape, self.spec)[1])
 
     def make_for(self, channels: int) -> None:
         """Make the parameters for this number of input channels."""
@@ -104,14 +104,14 @@ class PerChannel(Weighted):
 
     def sizes(self, shape: Shape) -> tuple[Shape, int, Shape]:
         """Batch sizes, channels and spatial sizes of an input; raise ShapeError."""
-        lead, channels, size = engine.sizes("x", shape, self.spec)
+        lead, channels, size = shapes.sizes("x", shape, self.spec)
         check_takes(self.spec.groups, channels, shape, self.spec.layout)
         return lead, channels, size
 
     def output_shape(self, shape: Shape) -> Shape:
         lead, _, size = self.sizes(shape)
         geometry = bind(self.spec, size, self.kernel_size)
-        return engine.shape_of(lead, len(self.weight.value), geometry.output_size, self.spec)
+        return shapes.shape_of(lead, len(self.weight.value), geometry.output_size, self.spec)
 
     def field(self, field: Field) -> Field:
         return field.convolved(self.kernel_size, self.spec)
@@ -252,7 +252,7 @@ class SeparableConv(PerChannel):
         return engine.forward(self.middle, self.weight.masked, bias, self.mixer, AS_SET)
 
     def affine_gradient(self, dy: Array) -> Array:
-        output = engine.sizes("dy", dy.shape, self.mixer)[2]
+        output = shapes.sizes("dy", dy.shape, self.mixer)[2]
         # dmiddle (N, C*M, *output) = w (K, C*M) . dy (N, K, *output), over K
         dmiddle = engine.input_grad(dy, self.weight.masked, None, output, self.mixer, AS_SET)
         if self.trainable:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from convref import engine
+from convref import engine, shapes
 from convref.checks import check_canvas
 from convref.dtypes import accumulator, divisible
 from convref.errors import DtypeError, ShapeError, verb
@@ -59,7 +59,7 @@ class Pool(Layer):
 
     def sizes(self, shape: Shape) -> tuple[Shape, int, Shape]:
         """Batch sizes, channels and spatial sizes of an input; raise ShapeError."""
-        lead, channels, size = engine.sizes("x", shape, self.spec)
+        lead, channels, size = shapes.sizes("x", shape, self.spec)
         if not channels:
             raise ShapeError(f"`x` (shape {shape}) has no channels", "give it one or more")
         return lead, channels, size
@@ -67,7 +67,7 @@ class Pool(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         lead, channels, size = self.sizes(shape)
         geometry = bind(self.spec, size, self.kernel_size)
-        return engine.shape_of(lead, channels, geometry.output_size, self.spec)
+        return shapes.shape_of(lead, channels, geometry.output_size, self.spec)
 
     def field(self, field: Field) -> Field:
         return field.convolved(self.kernel_size, self.spec)
@@ -102,7 +102,7 @@ class MaxPool(Pool):
         lead, channels, size = self.sizes(x.shape)
         self.lead, self.geometry = lead, bind(self.spec, size, self.kernel_size)
         dtype = x.dtype.newbyteorder("=")
-        check_canvas(engine.canvases(lead, channels, self.geometry), dtype)
+        check_canvas(shapes.canvases(lead, channels, self.geometry), dtype)
         x = engine.fold(engine.contiguous(x, dtype), self.spec)
         # (N, 1, C, S) -> (N, 1, C, P)
         self.canvas = canvas_for_maxima(x, self.geometry)
@@ -125,7 +125,7 @@ class MaxPool(Pool):
         channels = rows.shape[2]
         if self.spec.layout == "channels_last":
             rows = rows.swapaxes(2, 3)
-        shape = engine.shape_of(self.lead, channels, size, self.spec)
+        shape = shapes.shape_of(self.lead, channels, size, self.spec)
         return np.ascontiguousarray(rows).reshape(shape)
 
 
@@ -247,7 +247,7 @@ class AvgPool(Pool):
 
     def gradient(self, dy: Array) -> Array:
         total = accumulator(dy.dtype, None)
-        _, channels, _ = engine.sizes("dy", dy.shape, self.spec)
+        _, channels, _ = shapes.sizes("dy", dy.shape, self.spec)
         ones, depthwise = self.depthwise(channels, total)
         with np.errstate(all="ignore"):
             shares = dy.astype(total, copy=False) / self.counts(total)
@@ -266,7 +266,7 @@ class AvgPool(Pool):
         geometry = bind(self.spec, self.size, self.kernel_size)
         if self.count_padding or geometry.canvas_is_input:
             return np.array(prod(self.kernel_size), total)
-        positions = np.ones(engine.shape_of((), 1, self.size, self.spec), total)
+        positions = np.ones(shapes.shape_of((), 1, self.size, self.spec), total)
         kernel = np.ones((1, 1, *self.kernel_size), total)
         counts = engine.forward(positions, kernel, None, self.spec, AS_SET)
         return np.maximum(counts, 1, out=counts)

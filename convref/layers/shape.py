@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from convref import engine
+from convref import shapes
 from convref.errors import ShapeError, WordError, shown, verb
 from convref.geometry import Geometry, bind
 from convref.integers import is_sequence, members
@@ -31,12 +31,12 @@ class Framed(Layer):
 
     def geometry(self, shape: Shape) -> Geometry:
         """The geometry of the canvas for an input of this shape; raise ShapeError."""
-        size = engine.sizes("x", shape, self.spec)[2]
+        size = shapes.sizes("x", shape, self.spec)[2]
         return bind(self.spec, size, (1,) * self.spec.rank)
 
     def output_shape(self, shape: Shape) -> Shape:
-        lead, channels, _ = engine.sizes("x", shape, self.spec)
-        return engine.shape_of(lead, channels, self.geometry(shape).output_size, self.spec)
+        lead, channels, _ = shapes.sizes("x", shape, self.spec)
+        return shapes.shape_of(lead, channels, self.geometry(shape).output_size, self.spec)
 
     def places(self, shape: Shape) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Indices of what the output shows of the input: (in the output, in the input)."""
@@ -111,7 +111,7 @@ class Crop(Framed):
         self.spec = ConvSpec.of(len(padding), padding=padding, layout=layout)
 
     def geometry(self, shape: Shape) -> Geometry:
-        size = engine.sizes("x", shape, self.spec)[2]
+        size = shapes.sizes("x", shape, self.spec)[2]
         for axis, (length, amounts) in enumerate(zip(size, self.amounts, strict=True)):
             if sum(amounts) >= length:
                 raise ShapeError(

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convref import engine
+from convref import engine, shapes
 from convref.dtypes import accumulator, divisible
 from convref.errors import ShapeError, WordError, verb
 from convref.integers import flag, kernel_sizes, per_axis
@@ -130,20 +130,20 @@ class Upsample(Layer):
 
     def tables(self, shape: Shape) -> dict[int, tuple["Table", "Table"]]:
         """The matrix of each axis and its transpose, the last axis first."""
-        first = len(engine.sizes("x", shape, self.spec)[0])
+        first = len(shapes.sizes("x", shape, self.spec)[0])
         first += self.spec.layout == "channels_first"
         kind = self.mode, self.align_corners
         axes = reversed(list(enumerate(self.scale_factor, start=first)))
         return {axis: matrices(shape[axis], scale, *kind) for axis, scale in axes}
 
     def output_shape(self, shape: Shape) -> Shape:
-        lead, channels, size = engine.sizes("x", shape, self.spec)
+        lead, channels, size = shapes.sizes("x", shape, self.spec)
         if not prod(size):
             raise ShapeError(
                 f"`x` (shape {shape}) has no positions to repeat", "give each axis one or more"
             )
         output = tuple(n * scale for n, scale in zip(size, self.scale_factor, strict=True))
-        return engine.shape_of(lead, channels, output, self.spec)
+        return shapes.shape_of(lead, channels, output, self.spec)
 
     def field(self, field: Field) -> Field:
         reach = {"nearest": 1, "linear": 2}.get(self.mode) or 2 * KERNELS[self.mode][0]

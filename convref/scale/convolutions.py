@@ -6,7 +6,7 @@ from typing import Any, Unpack
 import dask.array as da
 from numpy.typing import ArrayLike, DTypeLike
 
-from convref import engine
+from convref import shapes
 from convref.checks import check_transposed_channels, rank_of
 from convref.engine import Options
 from convref.errors import verb
@@ -92,7 +92,7 @@ def conv_transpose(
         groups=groups,
         layout=layout,
     )
-    _, channels, size = engine.sizes("x", x.shape, spec)
+    _, channels, size = shapes.sizes("x", x.shape, spec)
     check_transposed_channels(channels, x.shape, weights.shape)
     chosen = grown_size(size, weights.shape[2:], output_padding, output_size, spec, stride)
     options = Options(accumulate, None, backend, threads)

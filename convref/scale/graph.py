@@ -16,9 +16,9 @@ from dask.utils import parse_bytes
 from numpy.typing import NDArray
 
 from convref.dtypes import as_array
-from convref.engine import shape_of, sizes
 from convref.errors import DtypeError, ShapeError, WordError, shown
 from convref.intervals import Stretch
+from convref.shapes import shape_of, sizes
 from convref.spec import ConvSpec
 
 Array = NDArray[Any]

@@ -14,11 +14,12 @@ import dask.array as da
 import numpy as np
 from dask._task_spec import Task, TaskRef
 
-from convref import engine
+from convref import engine, shapes
 from convref.backends import backend_name, kernels
+from convref.calls import both_sides
 from convref.checks import check_bias, check_channels, check_groups, check_output
 from convref.dtypes import accumulator, promoted
-from convref.engine import Array, Options, Shape
+from convref.engine import Array, Options
 from convref.errors import WordError
 from convref.geometry import Axis, Geometry, bind
 from convref.intervals import frame, reached
@@ -39,6 +40,7 @@ from convref.scale.graph import (
     sorted_out,
     total_of,
 )
+from convref.shapes import Shape
 from convref.spec import ConvSpec
 from convref.threads import using_threads
 
@@ -54,11 +56,11 @@ def forward(
     """``y`` of ``x (..., C, *input)`` and ``w (K, C/G, *kernel)``, as `engine.forward` has it."""
     dtype = promoted(x=x.dtype, w=w.dtype)
     options, total = settled(options, dtype)
-    lead, channels, size = engine.sizes("x", x.shape, spec)
+    lead, channels, size = shapes.sizes("x", x.shape, spec)
     check_channels(channels, x.shape, w.shape, spec)
     check_bias(bias, len(w), total)
     geometry = bind(spec, size, w.shape[2:])
-    shape = engine.shape_of(lead, len(w), geometry.output_size, spec)
+    shape = shapes.shape_of(lead, len(w), geometry.output_size, spec)
     ratios = list(zip(spec.input_dilation, spec.stride, strict=True))
     y_chunks = asked(chunks, shape, dtype, usual(x, shape, geometry, ratios, spec, dtype))
     if spec.padding_mode != "zeros":
@@ -100,13 +102,13 @@ def input_grad(
     """``dx (..., C, *input)`` of ``dy (..., K, *output)``, as `engine.input_grad` has it."""
     dtype = promoted(**{name: dy.dtype, "w": w.dtype})
     options, total = settled(options, dtype)
-    lead, filters, size = engine.sizes(name, dy.shape, spec)
+    lead, filters, size = shapes.sizes(name, dy.shape, spec)
     check_groups(w.shape, spec, "input" if name == "x" else "output")
     geometry = bind(spec, input_size, w.shape[2:])
     check_output(name, dy.shape, (filters, *size), len(w), geometry)
     channels = w.shape[1] * spec.groups
     check_bias(bias, channels, total)
-    shape = engine.shape_of(lead, channels, input_size, spec)
+    shape = shapes.shape_of(lead, channels, input_size, spec)
     ratios = list(zip(spec.stride, spec.input_dilation, strict=True))
     x_chunks = asked(chunks, shape, dtype, usual(dy, shape, geometry, ratios, spec, dtype))
     if spec.padding_mode != "zeros":
@@ -160,7 +162,7 @@ def weight_grad(
     """``dw (K, C/G, *kernel)`` of ``x (..., C, *input)`` and ``dy (..., K, *output)``."""
     dtype = promoted(x=x.dtype, dy=dy.dtype)
     options, total = settled(options, dtype)
-    _, geometry, shape = engine.both_sides(x.shape, dy.shape, kernel_size, spec)
+    geometry, shape = both_sides(x.shape, dy.shape, kernel_size, spec)
     filters, inside = shape[:2]
     lead_chunks, filter_chunks, size_chunks = sorted_out(dy.chunks, spec)
     whole = (filter_chunks, *((length,) for length in shape[1:]))

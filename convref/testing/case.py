@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from convref import engine
+from convref import shapes
 from convref.dtypes import as_array, promoted
 from convref.errors import DtypeError, WordError, shown, verb
 from convref.geometry import Geometry, bind, transposed_size
@@ -96,7 +96,7 @@ array([[[ 5.,  8., 11.,  4.]]], dtype=float32))
     @cached_property
     def geometry(self) -> Geometry:
         """Of the convolution, or of the one that is transposed."""
-        _, _, size = engine.sizes("input_shape", self.input_shape, self.spec)
+        _, _, size = shapes.sizes("input_shape", self.input_shape, self.spec)
         kernel, spec = self.weight_shape[2:], self.spec
         if self.kind != "transpose":
             return bind(spec, size, kernel)
@@ -138,11 +138,11 @@ array([[[ 5.,  8., 11.,  4.]]], dtype=float32))
     @cached_property
     def y_shape(self) -> Shape:
         """The shape of y, and of dy."""
-        lead, _, _ = engine.sizes("input_shape", self.input_shape, self.spec)
+        lead, _, _ = shapes.sizes("input_shape", self.input_shape, self.spec)
         if self.kind == "transpose":
             filters = self.weight_shape[1] * self.spec.groups
-            return engine.shape_of(lead, filters, self.geometry.input_size, self.spec)
-        return engine.shape_of(lead, self.weight_shape[0], self.geometry.output_size, self.spec)
+            return shapes.shape_of(lead, filters, self.geometry.input_size, self.spec)
+        return shapes.shape_of(lead, self.weight_shape[0], self.geometry.output_size, self.spec)
 
     @property
     def shape(self) -> Shape:
@@ -180,7 +180,7 @@ array([[[ 5.,  8., 11.,  4.]]], dtype=float32))
     @cached_property
     def terms(self) -> int:
         """How many products an element of any output or gradient sums, at most; and a bias."""
-        batch = prod(engine.sizes("input_shape", self.input_shape, self.spec)[0])
+        batch = prod(shapes.sizes("input_shape", self.input_shape, self.spec)[0])
         filters, inside, *kernel = self.weight_shape
         channels = max(inside, filters // self.groups)
         return max(channels * prod(kernel), batch * prod(self.geometry.output_size)) + 1

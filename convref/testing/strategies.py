@@ -14,10 +14,10 @@ from contextlib import suppress
 from math import prod
 from typing import Any
 
-from convref.engine import shape_of
 from convref.errors import DtypeError, MissingExtraError, ShapeError, WordError, shown, verb
 from convref.geometry import bind, transposed_size
 from convref.padding import WORDS, Pair, smallest_size
+from convref.shapes import shape_of
 from convref.spec import ConvSpec
 from convref.testing.case import ConvCase, dtype_of, largest_sum
 from convref.verify.reference import KINDS

@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convref.checks import rank_of
 from convref.dtypes import as_array, named_dtype
-from convref.engine import shape_of, sizes
 from convref.errors import DtypeError, WordError, shown, verb
 from convref.geometry import bind, transposed_size
 from convref.integers import flag, integer, is_sequence, members, per_axis
+from convref.shapes import shape_of, sizes
 from convref.spec import Axes, ConvSpec, Words
 from convref.verify import diagnosed, readable, report_on, sums_in
 from convref.verify.bounds import FORMATS

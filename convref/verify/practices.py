@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.engine import sizes
+from convref.shapes import sizes
 from convref.verify.bounds import FORMATS, Real, is_narrower, storing_bound, summing_bound, ulp
 from convref.verify.problem import Problem
 from convref.verify.reference import Reference

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convref import engine, layers
+from convref import layers, shapes
 from convref.dialects.brainpy.objects import (
     AssertedError,
     Initializer,
@@ -141,11 +141,11 @@ class Brainpy(Weighted):
         raise NotImplementedError
 
     def affine(self, x: Array) -> Array:
-        lead, _, size = engine.sizes("x", x.shape, self.spec)
+        lead, _, size = shapes.sizes("x", x.shape, self.spec)
         if (output := self.without_positions(size)) is None:
             return super().affine(x)
         self.x = x
-        return np.zeros(engine.shape_of(lead, self.out_channels, output, self.spec), self.dtype)
+        return np.zeros(shapes.shape_of(lead, self.out_channels, output, self.spec), self.dtype)
 
     def affine_gradient(self, dy: Array) -> Array:
         if prod(dy.shape[-self.num_spatial_dims - 1 :]):

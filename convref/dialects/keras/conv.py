@@ -2,7 +2,7 @@
 
 from typing import Any, Unpack
 
-from convref import engine, layers
+from convref import layers, shapes
 from convref.dialects.keras.layer import KerasWeighted
 from convref.dialects.keras.layouts import Kernel, PerChannel
 from convref.dialects.keras.signatures import LayerWords, exchanged, recorded
@@ -217,11 +217,11 @@ class PerChannelShape(KerasWeighted, depthwise.PerChannel):
         raise NotImplementedError
 
     def output_shape(self, shape: Shape) -> Shape:
-        lead, channels, size = engine.sizes("x", shape, self.spec)
+        lead, channels, size = shapes.sizes("x", shape, self.spec)
         if self.built:
             self.sizes(shape)
         geometry = bind(self.spec, size, self.kernel_size)
-        return engine.shape_of(lead, self.filters_of(channels), geometry.output_size, self.spec)
+        return shapes.shape_of(lead, self.filters_of(channels), geometry.output_size, self.spec)
 
 
 class AnyDepthwiseConv(PerChannelShape, layers.DepthwiseConv):

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from numpy.typing import ArrayLike
 
-from convref import engine, layers
+from convref import layers, shapes
 from convref.dialects.keras.initialisers import generator, with_forget_gate
 from convref.dialects.keras.layer import KerasWeighted
 from convref.dialects.keras.layouts import Kernel
@@ -162,11 +162,11 @@ class AnyConvLSTM(KerasWeighted, layers.ConvLSTM):
     def first_state(self, lead: Shape, size: Shape) -> tuple[Array, Array]:
         if self.initial_state is None:
             return super().first_state(lead, size)
-        shape = engine.shape_of(lead, self.out_channels, self.state_size(size), self.spec)
-        shapes = [state.shape for state in self.initial_state]
-        if shapes != [shape, shape]:
+        shape = shapes.shape_of(lead, self.out_channels, self.state_size(size), self.spec)
+        given = [state.shape for state in self.initial_state]
+        if given != [shape, shape]:
             raise ShapeError(
-                f"`initial_state` has arrays of the shapes {shapes}",
+                f"`initial_state` has arrays of the shapes {given}",
                 f"give it an h and a cell, both of the shape {shape}",
             )
         hidden, cell = self.initial_state

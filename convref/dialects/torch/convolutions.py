@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from convref import engine, layers
+from convref import layers, shapes
 from convref.dialects.torch.arguments import (
     INEXACT,
     Transposed,
@@ -194,7 +194,7 @@ class ConvNd(Convolutional, layers.Conv):
         return shape[1] * self.spec.groups
 
     def affine(self, x: Array) -> Array:
-        _, channels, size = engine.sizes("x", x.shape, self.spec)
+        _, channels, size = shapes.sizes("x", x.shape, self.spec)
         check_channels(x.shape, self.weight.value.shape, self.spec.groups)
         check_reach(self.spec, size, self.kernel_size)
         if not channels:

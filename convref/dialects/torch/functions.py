@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convref import columns, engine
+from convref import columns, shapes
 from convref.dialects.torch.arguments import (
     FLOATS,
     INEXACT,
@@ -78,7 +78,7 @@ def convolution(rank: int) -> Function:
 
 def without_channels(x: Array, kernel_size: Shape, spec: ConvSpec) -> Array:
     """What PyTorch makes of an input without channels: an output without channels."""
-    lead, _, size = engine.sizes("x", x.shape, spec)
+    lead, _, size = shapes.sizes("x", x.shape, spec)
     return np.zeros((*lead, 0, *bind(spec, size, kernel_size).output_size), x.dtype)
 
 

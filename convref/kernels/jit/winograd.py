@@ -44,9 +44,10 @@ from numpy.typing import NDArray
 
 from convref.errors import WordError
 from convref.geometry import Axis, Geometry, Offsets, gathered
-from convref.kernels.jit import in_memory, through_canvas, transforms, view
+from convref.kernels.jit import through_canvas, transforms
 from convref.kernels.jit.bias import add_bias as add_bias  # of the contract
 from convref.kernels.jit.crew import Kernel, listed, share
+from convref.kernels.jit.fills import in_memory, view
 from convref.kernels.jit.micro import VECTORS
 from convref.kernels.jit.minimal import TAPS, check_geometry, chosen
 from convref.kernels.jit.plans.plan import Placing, placing

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convref.engine import sizes
+from convref.shapes import sizes
 from convref.verify.problem import Mistake, Problem
 
 Array = NDArray[Any]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from convref import engine
+from convref import shapes
 from convref.dtypes import promoted
 from convref.errors import ConvrefError
 from convref.geometry import bind, transposed_size
@@ -148,20 +148,20 @@ def examined(found: Convolution, number: int, settings: Settings) -> Iterator[Ju
 def output_shape(found: Convolution) -> Shape:
     """The shape that y should have."""
     spec = ConvSpec.of(found.w.ndim - 2, **found.words)
-    lead, _, size = engine.sizes("x", found.x.shape, spec)
+    lead, _, size = shapes.sizes("x", found.x.shape, spec)
     kernel = found.w.shape[2:]
     if found.kind == "forward":
         size = bind(spec, size, kernel).output_size
-        return engine.shape_of(lead, found.w.shape[0], size, spec)
+        return shapes.shape_of(lead, found.w.shape[0], size, spec)
     smallest, extra = transposed_size(spec, size, kernel), found.output_padding
     if extra is None:
-        given = engine.sizes("y", found.y.array.shape, spec)[2]
+        given = shapes.sizes("y", found.y.array.shape, spec)[2]
         extra = tuple(
             min(max(length - least, 0), step - 1)
             for length, least, step in zip(given, smallest, spec.stride, strict=True)
         )
     size = tuple(map(sum, zip(smallest, extra, strict=True)))
-    return engine.shape_of(lead, found.w.shape[1] * spec.groups, size, spec)
+    return shapes.shape_of(lead, found.w.shape[1] * spec.groups, size, spec)
 
 
 def drawn(like: Stored, seed: tuple[int, int]) -> Array:
