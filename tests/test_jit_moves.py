@@ -58,18 +58,36 @@ def wide_tile(shape, a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
     )
 
 
+@njit
+def slim_tile(shape, a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
+    height, vectors = shape
+    micro.slim_tile(
+        height, vectors, a, rows, 2, a_steps, b, 7, b_steps, depth, out, 5, pitch, fresh
+    )
+
+
+TILES = {
+    high_tile: micro.HIGH + micro.BROAD,
+    wide_tile: micro.WIDE,
+    slim_tile: micro.SLIM,
+}
+"""The shapes of each kind of tile."""
+
+
 @every_dtype
-@pytest.mark.parametrize("tile", [high_tile, wide_tile], ids=["high", "wide"])
+@pytest.mark.parametrize("tile", TILES, ids=["high", "wide", "slim"])
 @pytest.mark.parametrize("fresh", [True, False], ids=["fill", "add"])
 def test_tiles_are_matrix_products_at_any_offsets(
     tile: Any, dtype: str, fresh: bool, rng: np.random.Generator
 ) -> None:
-    shapes = micro.HIGH + micro.BROAD if tile is high_tile else micro.WIDE
-    for (height, vectors), depth in product(shapes, (0, 1, 5)):
+    """Of a slim tile at any offsets in a, but vector after vector in b."""
+    for (height, vectors), depth in product(TILES[tile], (0, 1, 5)):
         lanes = vectors * lanes_of(dtype)
         rows, a_steps, b_steps = (
             rng.integers(0, 150, size) for size in (2 + 2 * height, depth + 1, depth + 1)
         )
+        if tile is slim_tile:
+            b_steps = np.arange(depth + 1) * lanes
         left = np.add.outer(rows[2 : 2 + height], a_steps[:depth])
         right = 7 + np.add.outer(b_steps[:depth], np.arange(lanes))
         pitch = lanes + 3

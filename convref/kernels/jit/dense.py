@@ -22,7 +22,7 @@ import numpy as np
 
 from convref.kernels.jit.flat import aligned, data, empty_like, keep, load, shifted, store, word
 from convref.kernels.jit.kept import compiled
-from convref.kernels.jit.micro import HEIGHTS, MOST_VECTORS, high_tile
+from convref.kernels.jit.micro import HEIGHTS, MOST_VECTORS, high_tile, slim_tile
 from convref.kernels.jit.move import pack, unpack
 from convref.kernels.jit.vectors import lanes_of
 
@@ -114,9 +114,9 @@ def contract(words, a, b, out, start, stop):
                     for i in range(depth):
                         store(b_lines, i, load(b_lines, i) * width)
                     spread_at, spread_from, spread_count = step_at, d, depth
-                read, read_at, read_rows = panel, 0, panel_rows
+                read, read_at, read_rows, slim = panel, 0, panel_rows, vectors == 1
                 if few and (in_sums or not asked) and in_a_row(b_lines, depth, width):
-                    read, read_at, read_rows = b, b_at + load(b_lanes, 0), b_steps
+                    read, read_at, read_rows, slim = b, b_at + load(b_lanes, 0), b_steps, False
                 elif m == m_begin or d_end - d_begin > chunk:
                     pack(
                         shifted(b, b_at), limit - b_at, b_steps, b_lanes, b_run, depth, lanes,
@@ -132,6 +132,12 @@ def contract(words, a, b, out, start, stop):
                             tile, tile_at = out, load(targets, r) + load(out_lanes, 0)
                             step = load(targets, r + 1) - load(targets, r)
                         first = i * some + r
+                        if slim:
+                            slim_tile(
+                                tall, 1, a, a_rows, first, a_steps, read, read_at, read_rows,
+                                depth, tile, tile_at, step, d == d_begin,
+                            )  # fmt: skip
+                            continue
                         following = load(a_rows, first + 2 * tall - 1) - load(a_rows, first)
                         high_tile(
                             tall, vectors, a, a_rows, first, a_steps, read, read_at, read_rows,

@@ -57,6 +57,7 @@ FULL = 4 if SCARCE else 8
 TALLEST = 6
 """Rows of the highest wide tile."""
 HIGH = tuple((rows, vectors) for rows in HEIGHTS for vectors in (VECTORS, 1))
+SLIM = tuple((rows, 1) for rows in HEIGHTS)
 BROAD = tuple((rows, vectors) for vectors, heights in BROAD_HEIGHTS.items() for rows in heights)
 WIDE = (
     *((rows, vectors) for rows in (1, 2) for vectors in (FULL, FULL // 2, FULL // 4)),
@@ -97,6 +98,19 @@ def wide_tile(
     )  # fmt: skip
 
 
+def slim_tile(
+    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+):  # fmt: skip
+    """A tile of SLIM, on a panel in which each vector is followed by the next.
+
+    It takes as many numbers as it does products, so the steps in b, which go without saying, are
+    not read, and memory is not asked for anything ahead.
+    """
+    high_tile(
+        height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+    )  # fmt: skip
+
+
 def pair_tile(
     height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
 ):  # fmt: skip
@@ -112,11 +126,12 @@ def pair_tile(
 
 def _compile(
     function: Callable[..., None], shapes: tuple[tuple[int, int], ...], asks: str = "",
-    paired: int = 0,
+    paired: int = 0, panel: bool = False,
 ) -> None:  # fmt: skip
     """Let Numba compile calls of a tile to vectors, or for complex numbers to loops.
 
-    ``asks`` is the operand of which memory is asked for what comes next.
+    ``asks`` is the operand of which memory is asked for what comes next; with ``panel`` the lines
+    of b follow each other.
     """
 
     @intrinsic
@@ -129,7 +144,7 @@ def _compile(
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             def tile(height: int, vectors: int) -> None:
-                _tile(context, builder, signature, args, height, vectors, asks, paired)
+                _tile(context, builder, signature, args, height, vectors, asks, paired, panel)
 
             by_shape(builder, args[0], args[1], shapes, tile)
             return context.get_dummy_value()
@@ -172,12 +187,13 @@ def _compile(
 
 _compile(high_tile, HIGH + BROAD, asks="a")
 _compile(wide_tile, WIDE, asks="b")
+_compile(slim_tile, SLIM, panel=True)
 _compile(pair_tile, HIGH, paired=1)
 
 
 def _tile(
     context: Any, builder: ir.IRBuilder, signature: Any, args: Any, height: int, vectors: int,
-    asks: str, paired: int,
+    asks: str, paired: int, panel: bool,
 ) -> None:  # fmt: skip
     """The product of one tile as LLVM vector code, with all its sums in registers."""
     dtype = signature.args[2].dtype
@@ -224,7 +240,10 @@ def _tile(
     builder.position_at_end(loop)
     d = builder.phi(index)
     running = [builder.phi(vector) for _ in sums]
-    b_step = builder.load(builder.gep(b_steps_data, [d]))
+    if panel:
+        b_step = builder.mul(d, index(vectors * vector.count))
+    else:
+        b_step = builder.load(builder.gep(b_steps_data, [d]))
     b_vectors = load_all(vectors_at(builder.gep(b_base, [b_step])))
     a_step = builder.load(builder.gep(a_steps_data, [d]))
     if ahead:
