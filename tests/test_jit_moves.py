@@ -13,7 +13,10 @@ from numba import njit
 
 from convref.geometry import Geometry
 from convref.kernels.jit import across, dots, micro, move, place
+from convref.kernels.jit.crew import share
+from convref.kernels.jit.fills import view
 from convref.kernels.jit.flat import data, keep, load, store
+from convref.kernels.jit.plans.plan import placing
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import stored
 
@@ -309,6 +312,25 @@ def test_place_lays_an_input_on_its_canvas(name: str, dtype: str, rng: np.random
         )
         for edge in (around[:40], around[end:]):
             np.testing.assert_array_equal(edge, untouched(40, dtype), note)
+
+
+@pytest.mark.usefixtures("eager_threads")
+@pytest.mark.parametrize("width", [1, 5, lanes_of("float64"), 40])
+@pytest.mark.parametrize("height", [31, 32, 50, 300])
+def test_few_canvases_are_placed_in_parts(height: int, width: int) -> None:
+    """The rows of a part end amid vectors, where those of another thread begin."""
+    geometry = Geometry.of((height, width), 3, padding=((2, 1), (0, 3)))
+    for planes in (1, 3):
+        x = np.arange(1.0, planes * height * width + 1).reshape(1, 1, planes, height * width)
+        first = placing(view(x), stored(geometry, False).placement, x.itemsize)
+        assert first
+        assert first.units == planes * min(-(-16 // planes), height // 16)
+        canvas = np.full(first.size, np.nan)
+        flat = x.reshape(-1)
+        share(first.kernel, first.words, flat, flat, canvas, first.units, x.size)
+        padded = np.pad(x.reshape(planes, height, width), ((0, 0), (2, 1), (0, 3)))
+        np.testing.assert_array_equal(canvas[: padded.size], padded.ravel())
+        assert np.isnan(canvas[padded.size :]).all()
 
 
 @njit

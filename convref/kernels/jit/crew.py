@@ -137,7 +137,7 @@ def share(
         with np.errstate(all="ignore"):
             kernel.function(words, a, b, out, 0, units)
         return
-    threads, chunks = dealt(units, macs, threads or num_threads())
+    threads, chunks = dealt(units, 1 + macs // WORTH_A_THREAD, threads or num_threads())
     places = kernel[out.dtype], id(words), id(a), id(b), id(out)
     if threads == 1:
         alone(*places, units)
@@ -157,12 +157,11 @@ def share(
 
 
 @lru_cache(maxsize=1024)
-def dealt(units: int, macs: int, most: int) -> tuple[int, int]:
-    """How many of at most so many threads share units, and in how many chunks."""
-    worth = 1 + macs // WORTH_A_THREAD
+def dealt(units: int, worth: int, most: int) -> tuple[int, int]:
+    """How many of at most so many threads share units that are worth some, and in what chunks."""
     threads = min(most, units, worth)
     chunks = min(units, threads * CHUNKS_PER_THREAD, worth)
-    if macs > units * WORTH_A_THREAD:
+    if worth > units:
         # Of units a few more than chunks none is to be two large ones: who takes that last is late.
         chunks = -(-units // (units // chunks))
     return threads, chunks

@@ -40,23 +40,35 @@ def place_run(x, x_at, x_step, canvas, at, end, row, row_end, row_cells, row_sou
 
 
 def place_all(words, x, _, canvas, start, stop):
-    """Fill the canvases of channels: units are (sample, channel), zero where nothing is shown."""
+    """Fill the canvases of channels, zero where nothing is shown.
+
+    Units are (sample, channel, part): of a canvas of rows ``in_order``, which alone has several
+    parts, each goes from where the row before it ends to where its own last row does.
+    """
     cells, rows, runs_end = load(words, 0), load(words, 1), load(words, 2)
     row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
     channels, x_n, x_c, x_i = load(words, 6), load(words, 7), load(words, 8), load(words, 9)
-    in_order = load(words, 10)
+    in_order, parts = load(words, 10), load(words, 11)
     for unit in range(start, stop):
-        at, end = unit * cells, (unit + 1) * cells
-        cell = at
-        for row in range(rows if in_order else 0):
-            first = at + load(runs, 0) + load(row_cells, row)
-            for gap in range(cell, first):
+        plane, part = unit // parts, unit % parts
+        at, x_at = plane * cells, plane // channels * x_n + plane % channels * x_c
+        first, length = at + load(runs, 0), load(runs, 2)
+        row, row_end = rows * part // parts, rows * (part + 1) // parts
+        cell, end = at, at + cells
+        if part > 0:
+            cell = first + load(row_cells, row - 1) + length
+        if part + 1 < parts:
+            end = first + load(row_cells, row_end - 1) + length
+        for i in range(row, row_end if in_order else row):
+            for gap in range(cell, first + load(row_cells, i)):
                 store(canvas, gap, 0)
-            cell = first + load(runs, 2)
+            cell = first + load(row_cells, i) + length
         for gap in range(cell, end):
             store(canvas, gap, 0)
-        x_at = unit // channels * x_n + unit % channels * x_c
-        place(x, x_at, x_i, canvas, at, end, rows, row_cells, row_sources, runs_end, runs)
+        if in_order:
+            place_run(x, x_at, x_i, canvas, at, end, row, row_end, row_cells, row_sources, 0, runs)
+        else:
+            place(x, x_at, x_i, canvas, at, end, rows, row_cells, row_sources, runs_end, runs)
 
 
 def place_last(words, x, _, canvas, start, stop):

@@ -106,9 +106,12 @@ def strip(
     beside, heights = together and even(out_lanes, lanes), -(-lanes // TALLEST)
     most = max(1, min(TILES, SEEN // (max(1, depth) * FULL * LANES)))
     while p < p_end:
-        count = tiles_from(rows, ends, p, p_end, lanes, LANES, limit - at - reach, most, begins)
+        count = tiles_from(
+            rows, ends, p, p_end, lanes, LANES, limit - at - reach, most, begins, together
+        )
         source, source_at, source_steps = a, at, a_steps
-        origin, width = load(rows, p), vectors_at(rows, p, p_end, lanes, LANES) * LANES
+        origin = load(rows, p)
+        width = vectors_at(rows, ends, p, p_end, lanes, LANES, together) * LANES
         if at + origin + reach + width > limit:
             # It would read over the end of the array: it gets a copy of what is there.
             for d in range(depth):
@@ -122,10 +125,12 @@ def strip(
             height = lanes * (number + 1) // heights - lane
             for tile in range(count):
                 q, end = load(begins, tile), load(begins, tile + 1)
-                vectors = vectors_at(rows, q, p_end, lanes, LANES)
-                origin, width = load(rows, q), vectors * LANES
-                # A tile whose positions lie side by side in the result too is summed there.
-                straight = beside and q + width <= min(load(ends, q), p_end)
+                vectors = vectors_at(rows, ends, q, p_end, lanes, LANES, together)
+                origin, width, row_end = load(rows, q), vectors * LANES, load(ends, q)
+                # A tile whose positions lie side by side in the result too is summed there, and so
+                # is one that ends with its row: the next row's overwrites what is too much.
+                straight = beside and q + width <= p_end
+                straight = straight and (q + width <= row_end or (together and end == row_end))
                 target, target_at, step = sums, 0, width
                 if straight:
                     target, step = out, pitch
@@ -145,25 +150,42 @@ def strip(
 
 
 @compiled(fastmath=False)
-def tiles_from(rows, ends, p, p_end, lanes, LANES, limit, most, begins):
+def tiles_from(rows, ends, p, p_end, lanes, LANES, limit, most, begins, together):
     """How many tiles from p on stay within a limit, or one that does not; and where they begin."""
     count, within = 0, True
     while count < most and p < p_end and within:
-        end = load(rows, p) + vectors_at(rows, p, p_end, lanes, LANES) * LANES
+        vectors = vectors_at(rows, ends, p, p_end, lanes, LANES, together)
+        end = load(rows, p) + vectors * LANES
         within = end <= limit
         if within or count == 0:
             store(begins, count, p)
-            p = after(rows, ends, p, p_end, end)
+            ends_there = ends_with_row(ends, p, p_end, vectors * LANES, together)
+            p = load(ends, p) if ends_there else after(rows, ends, p, p_end, end)
             count += 1
     store(begins, count, p)
     return count
 
 
 @compiled(fastmath=False)
-def vectors_at(rows, p, p_end, lanes, LANES):
+def vectors_at(rows, ends, p, p_end, lanes, LANES, together):
     """Vectors of the tile that begins at a position: half as many where half of them would do."""
     vectors = FULL if lanes <= 2 else FULL // 2
-    return vectors // 2 if load(rows, p_end - 1) - load(rows, p) < vectors // 2 * LANES else vectors
+    few = load(rows, p_end - 1) - load(rows, p) < vectors // 2 * LANES
+    return (
+        vectors // 2
+        if few or ends_with_row(ends, p, p_end, vectors // 2 * LANES, together)
+        else vectors
+    )
+
+
+@compiled(fastmath=False)
+def ends_with_row(ends, p, p_end, width, together):
+    """Whether a tile is to end where its row of positions does, for three quarters of it are used.
+
+    Not the last rows', whose sums beyond the row no others would overwrite.
+    """
+    rest = load(ends, p) - p
+    return together and rest <= width and 4 * rest >= 3 * width and p + width <= p_end
 
 
 @compiled(fastmath=False)

@@ -8,13 +8,16 @@ from convref.geometry import Offsets
 from convref.kernels.jit.crew import Kernel, listed
 from convref.kernels.jit.micro import FULL
 from convref.kernels.jit.place import place_all, place_last
-from convref.kernels.jit.units import in_pieces
+from convref.kernels.jit.units import ceil, in_pieces
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Placement
 
 Ints = tuple[int, ...]
 
 PLACE, PLACE_LAST = Kernel(place_all), Kernel(place_last)
+
+SHARES, FEWEST_ROWS = 16, 16
+"""Units of placing that are enough for threads to share, and the fewest rows of a canvas in one."""
 
 UNASKED = np.array([-1])
 """In place of the flag that says whether weights are not finite, where nobody asks."""
@@ -78,12 +81,14 @@ def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | No
         pieces = in_pieces(placement)
         words = listed(pieces, len(pieces), cells, channels, a.strides[0])
         return Placing(PLACE_LAST, words, a.samples * len(pieces), size, 0, (pieces,))
+    rows, planes, ordered = len(placement.row_cells), a.samples * channels, in_order(placement)
+    parts = max(1, min(ceil(SHARES, planes), rows // FEWEST_ROWS)) if ordered else 1
     words = listed(
-        cells, len(placement.row_cells), len(placement.runs), *lists, channels, a.strides[0],
-        *a.strides[2:], in_order(placement),
+        cells, rows, len(placement.runs), *lists, channels, a.strides[0], *a.strides[2:], ordered,
+        parts,
     )  # fmt: skip
     slack = FULL * vector_lanes(itemsize)
-    return Placing(PLACE, words, a.samples * channels, size + slack, slack, tuple(lists))
+    return Placing(PLACE, words, planes * parts, size + slack, slack, tuple(lists))
 
 
 def in_order(placement: Placement) -> bool:
