@@ -15,10 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from convref import calls
 from convref.backends import Kernels, backend_name, explained, kernels
 from convref.calls import PARTS, Asked, Call
-from convref.checks import (
-    check_bias,
-    check_out,
-)
+from convref.checks import check_bias, check_out
 from convref.dtypes import accumulator, sums_dtype
 from convref.memory import check_fits, empty
 from convref.shapes import Shape, folded, folded_w, sizes

@@ -145,6 +145,30 @@ def test_a_caller_begins_with_the_first_chunk_and_a_helper_with_the_last(
     assert out.tolist() == [order.index(unit) for unit in range(5)]
 
 
+@pytest.mark.parametrize("asleep", [-1, 0])
+def test_work_leaves_the_board_to_the_next_caller(asleep: int) -> None:
+    """Also when a helper was rung for who stayed awake, and so counts as one too few."""
+    board, out = np.zeros_like(Crew().board), np.zeros(5)
+    board[crew.ASLEEP] = asleep
+    words, one = listed(0), np.ones(1)
+    for turn in (1, 2):
+        places = COUNT[out.dtype], *map(id, (words, one, one, out))
+        assert crew.work(board, turn, *places, 3, 5, 1) == 0
+        assert (out == turn).all()
+        assert board[[crew.OPEN, crew.TAKEN, crew.TURN]].tolist() == [0, 0, 0]
+
+
+def test_work_is_done_alone_where_another_has_taken_the_board() -> None:
+    board, out = np.zeros_like(Crew().board), np.zeros(5)
+    words, one = listed(0), np.ones(1)
+    places = COUNT[out.dtype], *map(id, (words, one, one, out))
+    assert crew.post(board, 1, *places, 3, 5, 1) == 0
+    taken = board.copy()
+    assert crew.work(board, 2, *places, 3, 5, 1) == -1
+    assert (out == 1).all()
+    np.testing.assert_array_equal(board, taken)
+
+
 @given(units=st.integers(0, 200), threads=st.integers(1, 6))
 def test_each_unit_is_done_once(units: int, threads: int) -> None:
     with using_threads(threads):

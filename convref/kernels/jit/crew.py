@@ -197,7 +197,8 @@ def post(board, turn, function, words, a, b, out, chunks, units, seats):
     board[CHUNKS], board[UNITS], board[SEATS] = chunks, units, seats
     board[NEXT], board[LAST], board[TURN] = 0, chunks, turn
     _add(board, OPEN, 1)
-    return _add(board, ASLEEP, 0)
+    # One too few for a moment, where one was rung for who stayed awake.
+    return max(0, _add(board, ASLEEP, 0))
 
 
 @compiled()
