@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from convref.dtypes import WIDE
 from convref.errors import DtypeError, MissingExtraError, WordError, shown, verb
 from convref.geometry import Geometry
-from convref.kernels import Fill
 
 MODULES = {
     "naive": "convref.kernels.naive",
@@ -40,6 +39,8 @@ COMPILED = ("numba", "winograd")
 _chosen: ContextVar[str | None] = ContextVar("backend", default=None)
 
 Operator = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], Geometry], None]
+Fill = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], None]
+"""Fills its third array from the other two."""
 
 
 class Kernels(Protocol):

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convref.backends import prepared
+from convref.backends import Fill, prepared
 from convref.checks import check_channels, check_groups, check_memory, check_output, divide
 from convref.dtypes import accumulator, promoted
 from convref.errors import ShapeError
 from convref.geometry import Geometry, bind
-from convref.kernels import Fill
 from convref.shapes import Shape, canvases, folded, folded_w, shape_of, sizes
 from convref.spec import ConvSpec
 

@@ -28,11 +28,3 @@ y, in place; else NumPy does.
 One of them, `exact`, has these functions a second time, as methods of its `Rounding`: that takes
 the bias and the format of the result too, which elsewhere come after the sums, to round just once.
 """
-
-from collections.abc import Callable
-from typing import Any
-
-from numpy.typing import NDArray
-
-Fill = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], None]
-"""What `prepared` gives: it fills its third array from the other two."""

@@ -14,7 +14,6 @@ from numba import config
 from numpy.typing import NDArray
 
 from convref.geometry import Geometry
-from convref.kernels import Fill
 from convref.kernels.jit import plans
 from convref.kernels.jit.crew import share
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
@@ -23,6 +22,8 @@ from convref.memory import address, borrow, give_back
 from convref.threads import num_threads
 
 Array = NDArray[Any]
+Fill = Callable[[Array, Array, Array], None]
+"""Fills its third array from the other two."""
 Lie = tuple[Ints, Ints]
 """Shape and strides of an operand (N, G, C/G, I)."""
 
