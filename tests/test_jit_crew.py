@@ -263,6 +263,20 @@ def test_a_caller_works_alone_while_another_keeps_the_crew_busy(fresh: Crew) -> 
         busy.result(timeout=60)
 
 
+def test_callers_who_hire_at_once_hire_no_more_than_one_would(fresh: Crew) -> None:
+    """And each of those they hire is counted when it falls asleep."""
+
+    def call() -> None:
+        with using_threads(4):
+            assert (counted(40) == 1).all()
+
+    with ThreadPoolExecutor(8) as callers:
+        for done in [callers.submit(call) for _ in range(80)]:
+            done.result(timeout=60)
+    assert fresh.helpers == 3
+    fall_asleep(fresh)
+
+
 def test_many_python_threads_at_once(rng: np.random.Generator) -> None:
     x = rng.standard_normal((4, 8, 17, 17)).astype(np.float32)
     w = rng.standard_normal((16, 8, 3, 3)).astype(np.float32)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import lru_cache
 from itertools import count
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
@@ -62,8 +62,9 @@ class Kernel(dict[np.dtype[Any], int]):
     def __missing__(self, dtype: np.dtype[Any]) -> int:
         words, numbers = types.CPointer(types.int64), types.CPointer(from_dtype(dtype))
         signature = types.void(words, numbers, numbers, numbers, types.int64, types.int64)
-        self.compiled[dtype] = callback(signature, self.function)
-        self[dtype] = address = int(self.compiled[dtype].address)
+        # The first, where several Python threads compile it: another may be running it.
+        made = self.compiled.setdefault(dtype, callback(signature, self.function))
+        self[dtype] = address = int(made.address)
         return address
 
 
@@ -82,6 +83,7 @@ class Crew:
         self.bell: SimpleQueue[None] = SimpleQueue()
         """Not a semaphore: the lock in one can stay locked when an interrupt comes."""
         self.turns = count(1)
+        self.hiring = Lock()
         self.helpers = 0
         self.caller = -1
         """The processor that the last caller was on."""
@@ -96,10 +98,15 @@ class Crew:
         lead(board, 1)
         rung(board, 0)
         self.caller = processor()
-        with suppress(RuntimeError):  # no more threads: the caller does what they would have
+        with self.hiring:
             while self.helpers < wanted:
-                Thread(target=self.help, name="convref", daemon=True).start()
+                # Counted before it can sleep: no more are rung for than are counted.
                 self.helpers += 1
+                try:
+                    Thread(target=self.help, name="convref", daemon=True).start()
+                except RuntimeError:  # no more threads: the caller does what they would have
+                    self.helpers -= 1
+                    return
 
     def help(self) -> None:
         """Watch the board; sleep when nothing comes up; wake with the bell."""
