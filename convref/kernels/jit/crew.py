@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import lru_cache
 from itertools import count
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import RLock, Thread
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,8 @@ class Crew:
         self.bell: SimpleQueue[None] = SimpleQueue()
         """Not a semaphore: the lock in one can stay locked when an interrupt comes."""
         self.turns = count(1)
-        self.hiring = Lock()
+        self.hiring = RLock()
+        """Can be entered again: by the handler of a signal that comes while its caller hires."""
         self.helpers = 0
         self.caller = -1
         """The processor that the last caller was on."""
