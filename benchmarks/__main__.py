@@ -7,7 +7,8 @@ threads, each engine's result on small integers has to equal a float64 reference
 element; only then are the engines timed, on normal data, taking turns for several rounds. A speed
 is the median over the rounds; a ratio is the median of the rounds' ratios, so that what slows the
 machine for a while slows both sides. Every call allocates its result, as users' calls do. Before
-the rows and after them the machine's own rates are measured (peak.py), for shares and a roofline.
+the rows and after them the machine's own rates are measured (peak.py), for a roofline; that of its
+multiply-adds also in each round of a large dense layer, which then has a share of it.
 
 The column `others` says how many CPUs other processes held meanwhile. A row where that is not near
 0 compares nothing, least of all on all CPUs; ``--patience`` waits for the machine to be quiet.

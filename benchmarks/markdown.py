@@ -82,18 +82,18 @@ def means(results: Results, rows: Sequence[Row], pairs: Sequence[Pair]) -> str:
 def share(results: Results, threads: int) -> str:
     """How near large dense layers come to the multiply-add rate."""
     pairs = results.large_dense(threads)
-    peak = results.peak(threads, results.options["dtype"])
-    if not pairs or not peak:
+    if not pairs:
         return ""
     lowest, row = pairs[0]
     reached = sum(value >= WANTED_SHARE for value, _ in pairs)
     average = geometric_mean(value for value, _ in pairs)
-    doubt = " The rate was disturbed by other processes." if peak.disturbed else ""
+    rates = [rate for _, row in pairs for rate in row.rates]
     return (
-        f"Of the fused-multiply-add rate measured in the same run ({peak.gflops:.0f} GFLOP/s), "
+        f"Of the fused-multiply-add rate measured in the same round ({min(rates):.0f} to "
+        f"{max(rates):.0f} GFLOP/s in the run), "
         f"dense layers above {LARGE_FLOPS / 1e6:.0f} MFLOP reach {average:.0%} forward "
         f"(geometric mean of {len(pairs)}), {lowest:.0%} at least ({row.layer}); "
-        f"{WANTED_SHARE:.0%} is reached by {reached}.{doubt}"
+        f"{WANTED_SHARE:.0%} is reached by {reached}."
     )
 
 

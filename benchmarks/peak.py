@@ -30,6 +30,8 @@ DEPTH = 2048
 PERIOD = 32
 """After so many the same operands come again, so that all stay in the innermost cache."""
 ROUNDS = 12
+ROUNDS_BETWEEN = 3
+"""Those between the engines' turns, for which the machine's state now is what counts."""
 ROUND_SECONDS = 0.05
 COPIED_BYTES = 2**28
 """Of each of the two arrays; more where the caches are so large."""
@@ -56,7 +58,7 @@ def tiles(height, vectors, a, rows, a_steps, b, b_steps, out, pitch, repeats):
         )  # fmt: skip
 
 
-def multiply_adds(threads: int, dtype: str) -> float:
+def multiply_adds(threads: int, dtype: str, rounds: int = ROUNDS) -> float:
     """Billions of operations a second of the largest tile."""
     height, vectors = micro.HIGH[0]
     lanes = vectors * vector_lanes(np.dtype(dtype).itemsize)
@@ -69,7 +71,7 @@ def multiply_adds(threads: int, dtype: str) -> float:
         out = np.zeros(height * lanes, dtype)
         return lambda n: tiles(height, vectors, a, rows, a_steps, b, b_steps, out, lanes, n)
 
-    return 2 * height * lanes * DEPTH * best([work() for _ in range(threads)]) / 1e9
+    return 2 * height * lanes * DEPTH * best([work() for _ in range(threads)], rounds) / 1e9
 
 
 def copies(threads: int) -> float:
@@ -85,10 +87,10 @@ def copies(threads: int) -> float:
 
         return repeat
 
-    return 2 * size * best([work() for _ in range(threads)]) / 1e9
+    return 2 * size * best([work() for _ in range(threads)], ROUNDS) / 1e9
 
 
-def best(works: Sequence[Callable[[int], None]]) -> float:
+def best(works: Sequence[Callable[[int], None]], rounds: int) -> float:
     """Repeats a second of all works together, one thread each, in the best of several rounds.
 
     A round lasts from its first thread's start to its last one's end.
@@ -111,7 +113,7 @@ def best(works: Sequence[Callable[[int], None]]) -> float:
         while (seconds := lasted(times)) < ROUND_SECONDS / 4:
             times *= 4
         times = max(1, round(times * ROUND_SECONDS / seconds))
-        return len(works) * times / min(lasted(times) for _ in range(ROUNDS))
+        return len(works) * times / min(lasted(times) for _ in range(rounds))
 
 
 if __name__ == "__main__":

@@ -84,6 +84,11 @@ class EngineProcess:
         time.sleep(SETTLE_SECONDS)
         return self._ask(do="time")
 
+    def rate(self, dtype: str) -> Message:
+        """The multiply-add rate of the machine as it is now, on as many threads."""
+        time.sleep(SETTLE_SECONDS)
+        return self._ask(do="rate", dtype=dtype)
+
     def close(self) -> None:
         """End the process, by force if it is in the middle of something that takes long."""
         assert self._process.stdin is not None

@@ -99,14 +99,15 @@ def shares(results: Results) -> str:
         if found := results.large_dense(threads):
             lowest, row = found[0]
             reached = sum(share >= WANTED_SHARE for share, _ in found)
-            peak = results.peak(threads, row.dtype)
-            doubt = "; but the rate was disturbed" if peak and peak.disturbed else ""
             lines.append(
                 f"threads {threads}: geometric mean {geometric_mean(s for s, _ in found):.0%}, "
                 f"minimum {lowest:.0%} ({row.layer}), {WANTED_SHARE:.0%} or more in {reached} "
-                f"of {len(found)} layers{doubt}"
+                f"of {len(found)} layers"
             )
-    about = f"Share of the multiply-add rate, dense layers above {LARGE_FLOPS / 1e6:.0f} MFLOP"
+    about = (
+        "Share of the multiply-add rate in the same round, dense layers above "
+        f"{LARGE_FLOPS / 1e6:.0f} MFLOP"
+    )
     return "\n".join([f"{about}, forward, {results.engine}", *lines]) if lines else ""
 
 

@@ -33,6 +33,8 @@ class Row:
     """Both operands read once and the result written once: no engine moves less."""
     seconds: dict[str, list[float]] = field(default_factory=dict)
     """By engine: the median call of each round. Round by round the engines took turns."""
+    rates: list[float] = field(default_factory=list)
+    """Of a large dense layer, forward: the multiply-add rate in each round, after the engines."""
     others: list[float] = field(default_factory=list)
     """For every round of every engine: the CPUs that other processes held."""
     unsupported: dict[str, str] = field(default_factory=dict)
@@ -51,6 +53,21 @@ class Row:
         if engine not in self.seconds:
             return None
         return self.flops / statistics.median(self.seconds[engine]) / 1e9
+
+    @property
+    def large_dense(self) -> bool:
+        """Whether its time is that of multiply-adds, so that their rate is what to compare with."""
+        forward = self.operator == "forward"
+        return forward and "dense" in self.families and self.flops > LARGE_FLOPS
+
+    def share(self, engine: str) -> float | None:
+        """What part of the multiply-add rate the engine reaches: the median of the rounds' parts.
+
+        A processor's clock changes with its load, from one minute to the next: so does the rate.
+        """
+        rounds = zip(self.seconds.get(engine, ()), self.rates, strict=False)
+        shares = [self.flops / seconds / 1e9 / rate for seconds, rate in rounds]
+        return statistics.median(shares) if shares else None
 
     @property
     def contention(self) -> float | None:
@@ -83,11 +100,6 @@ class Peak:
     others: float | None
     """The CPUs that other processes held meanwhile."""
 
-    @property
-    def disturbed(self) -> bool:
-        """Whether the rate may be too low, and a share of it too high."""
-        return (self.others or 0) > BUSY
-
 
 @dataclass
 class Results:
@@ -114,26 +126,10 @@ class Results:
         """The numbers of threads that rows were measured on, from few to many."""
         return sorted({row.threads for row in self.rows})
 
-    def peak(self, threads: int, dtype: str) -> Peak | None:
-        """The measurement with the highest multiply-add rate: what disturbs only slows."""
-        fitting = [peak for peak in self.peaks if (peak.threads, peak.dtype) == (threads, dtype)]
-        return max(fitting, key=lambda peak: peak.gflops, default=None)
-
-    def share(self, row: Row) -> float | None:
-        """What part of the multiply-add rate the judged engine reaches."""
-        speed, peak = row.gflops(self.engine), self.peak(row.threads, row.dtype)
-        return None if speed is None or peak is None else speed / peak.gflops
-
     def large_dense(self, threads: int) -> list[tuple[float, Row]]:
         """The share of every large dense layer's forward row, the smallest share first."""
-        chosen = (
-            row
-            for row in self.rows
-            if (row.operator, row.threads) == ("forward", threads)
-            and "dense" in row.families
-            and row.flops > LARGE_FLOPS
-        )
-        shares = [(share, row) for row in chosen if (share := self.share(row)) is not None]
+        chosen = (row for row in self.rows if row.threads == threads and row.large_dense)
+        shares = [(share, row) for row in chosen if (share := row.share(self.engine)) is not None]
         return sorted(shares, key=lambda pair: pair[0])
 
     def ratios(self, rows: Iterable[Row], peer: str) -> list[float]:

@@ -8,6 +8,7 @@ It reads one JSON object a line from its input and answers each with one line:
 | ``{"do": "check", "reference": PATH, PROBLEM}``  | ``{"wrong": elements that differ}``         |
 | ``{"do": "warm", PROBLEM}``                      | ``{"seconds": of the last call}``           |
 | ``{"do": "time"}``                               | ``{"seconds": median of a call, "others"}`` |
+| ``{"do": "rate", "dtype": ...}``                 | ``{"gflops": of multiply-adds, now}``       |
 
 where PROBLEM is ``"layer": {...}, "operator": ..., "dtype": ..., "layout": ...`` and ``others`` the
 CPUs that other processes held meanwhile (null where the system doesn't tell). An answer may instead
@@ -28,6 +29,7 @@ import numpy as np
 from benchmarks.contention import Contention
 from benchmarks.engines import Engine, Unsupported, load
 from benchmarks.operands import integer_operands, normal_operands
+from benchmarks.peak import ROUNDS_BETWEEN, multiply_adds
 from benchmarks.suite import Layer
 
 ROUND_SECONDS = 0.05
@@ -56,6 +58,8 @@ class Worker:
                 return self.warm(**request)
             case "time":
                 return self.time()
+            case "rate":
+                return {"gflops": multiply_adds(self.threads, request["dtype"], ROUNDS_BETWEEN)}
             case unknown:
                 return {"error": f"unknown request {unknown!r}"}
 
