@@ -32,7 +32,7 @@ from jit_cases import (
 
 from convref.geometry import Geometry
 from convref.kernels import jit, naive
-from convref.kernels.jit import bias, crew, dense, dots, fills, micro, plans, vectors, zeros
+from convref.kernels.jit import bias, crew, dense, dots, fills, micro, plans, vectors, whole
 from convref.kernels.jit.plans import plan
 from convref.kernels.jit.plans.plan import UNASKED, Plan
 from convref.kernels.jit.units import FEWEST_ROWS, table, thin_table
@@ -45,7 +45,7 @@ LARGEST_OFFSET = 1 << 20
 """Larger than any offset into the operands here, and smaller than any address."""
 COMPILED = {
     name: kernel
-    for module in (plans, plan, bias, zeros, *vars(plans).values())
+    for module in (plans, plan, bias, whole, *vars(plans).values())
     for name, kernel in (vars(module).items() if isinstance(module, ModuleType) else ())
     if isinstance(kernel, crew.Kernel)
 }
@@ -428,7 +428,10 @@ WHOLE = LANES * max(1, plans.FEW // LANES)
         (WHOLE, 4 * WHOLE, (True, True), WHOLE >= micro.VECTORS * LANES),
         (4 * WHOLE, 4 * WHOLE, (False, False), True),
         (4 * WHOLE, 4 * WHOLE, (True, True), True),
-        (4 * WHOLE, 4 * WHOLE - 1, (True, True), False),
+        (4 * WHOLE, 4 * WHOLE - 1, (True, True), True),
+        (4 * WHOLE, WHOLE + 1, (True, True), True),
+        (4 * WHOLE, 2 * WHOLE, (True, True), 2 * WHOLE > micro.MOST_VECTORS * LANES),
+        (4 * WHOLE + 1, WHOLE + 1, (True, True), False),
     ],
 )
 def test_weights_of_one_tap(
@@ -440,6 +443,23 @@ def test_weights_of_one_tap(
     plan = plans.weight_grad(case.geometry, jit.view(x), jit.view(y), jit.view(w).strides, 8, 2)
     assert plan.swapped == channels_in_lanes
     check(case, "weight_grad", "dense", layout)
+
+
+@uncompiled
+@pytest.mark.parametrize("filters", [LANES // 2, LANES // 2 + 1, LANES, LANES + 1])
+@pytest.mark.parametrize("channels", [LANES - 1, LANES, 2 * LANES, 2 * LANES + 1])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_weights_of_filters_that_fill_one_vector_or_less(
+    stride: int, channels: int, filters: int
+) -> None:
+    """With channels last, those of few channels that taps see alike fill the lanes."""
+    case = Case(Geometry.of((9, 8), (3, 2), stride=stride), filters, channels)
+    x, _, _ = laid(operands(case), (True, True))
+    seen = stored(case.geometry, False)
+    turned = plans.dense.channels_fill_lanes(jit.view(x), filters, seen, LANES)
+    together = stride == 1 and filters <= LANES and channels <= 2 * LANES
+    assert turned == (channels >= LANES and (filters <= LANES // 2 or together))
+    check(case, "weight_grad", "dense", (True, True))
 
 
 SEEN_IN_PART = {

@@ -317,14 +317,15 @@ def test_place_lays_an_input_on_its_canvas(name: str, dtype: str, rng: np.random
 @pytest.mark.usefixtures("eager_threads")
 @pytest.mark.parametrize("width", [1, 5, lanes_of("float64"), 40])
 @pytest.mark.parametrize("height", [31, 32, 50, 300])
-def test_few_canvases_are_placed_in_parts(height: int, width: int) -> None:
+def test_canvases_are_placed_in_parts(height: int, width: int) -> None:
     """The rows of a part end amid vectors, where those of another thread begin."""
     geometry = Geometry.of((height, width), 3, padding=((2, 1), (0, 3)))
-    for planes in (1, 3):
-        x = np.arange(1.0, planes * height * width + 1).reshape(1, 1, planes, height * width)
+    for samples, channels in ((1, 1), (1, 3), (3, 2)):
+        planes, parts = samples * channels, min(-(-16 // samples), height // 8)
+        x = np.arange(1.0, planes * height * width + 1).reshape(samples, 1, channels, -1)
         first = placing(view(x), stored(geometry, False).placement, x.itemsize)
         assert first
-        assert first.units == planes * min(-(-16 // planes), height // 16)
+        assert first.units == planes * parts
         canvas = np.full(first.size, np.nan)
         flat = x.reshape(-1)
         share(first.kernel, first.words, flat, flat, canvas, first.units, x.size)

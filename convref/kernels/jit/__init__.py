@@ -25,7 +25,7 @@ from convref.kernels.jit.bias import add_bias
 from convref.kernels.jit.fills import is_scattered, prepared, ready, view
 from convref.kernels.jit.plans.dense import DENSE
 from convref.kernels.jit.vectors import vector_bytes
-from convref.kernels.jit.zeros import SHARED, clear
+from convref.kernels.jit.whole import SHARED, clear, total
 from convref.threads import num_threads
 
 __all__ = [
@@ -106,6 +106,7 @@ def warmup() -> None:
             w[0, 0, 0, 0] = np.inf
         add_bias(y, y[0, :, :, 0].reshape(-1))
         clear(np.empty(SHARED, dtype), num_threads())
+        total(np.ones((2, 1), dtype), np.empty(1, dtype), 1)
 
 
 def facts() -> dict[str, str]:

@@ -17,7 +17,7 @@ from convref.geometry import Geometry
 from convref.kernels.jit import plans
 from convref.kernels.jit.crew import share
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
-from convref.kernels.jit.zeros import clear
+from convref.kernels.jit.whole import clear, total
 from convref.memory import address, borrow, give_back
 from convref.threads import num_threads
 
@@ -105,10 +105,9 @@ def fill_w(plan: Plan, macs: int, threads: int, x: Array, y: Array, w: Array) ->
     if plan.pieces == 1:
         run(plan, x, y, w, macs, threads)
         return
-    sums = np.empty((plan.pieces, *w.shape), w.dtype)
+    sums = np.empty((plan.pieces, w.size), w.dtype)
     run(plan, x, y, sums, macs, threads)
-    with np.errstate(all="ignore"):
-        np.sum(sums, axis=0, out=w)
+    total(sums, w, threads)
 
 
 def fill_x(

@@ -42,15 +42,17 @@ def place_run(x, x_at, x_step, canvas, at, end, row, row_end, row_cells, row_sou
 def place_all(words, x, _, canvas, start, stop):
     """Fill the canvases of channels, zero where nothing is shown.
 
-    Units are (sample, channel, part): of a canvas of rows ``in_order``, which alone has several
-    parts, each goes from where the row before it ends to where its own last row does.
+    Units are (sample, part, channel), so that a thread has much the same rows of all channels here
+    and in the sums over them. Of a canvas of rows ``in_order``, which alone has several parts, each
+    goes from where the row before it ends to where its own last row does.
     """
     cells, rows, runs_end = load(words, 0), load(words, 1), load(words, 2)
     row_cells, row_sources, runs = word(words, 3), word(words, 4), word(words, 5)
     channels, x_n, x_c, x_i = load(words, 6), load(words, 7), load(words, 8), load(words, 9)
     in_order, parts = load(words, 10), load(words, 11)
     for unit in range(start, stop):
-        plane, part = unit // parts, unit % parts
+        sample, rest = unit // (parts * channels), unit % (parts * channels)
+        plane, part = sample * channels + rest % channels, rest // channels
         at, x_at = plane * cells, plane // channels * x_n + plane % channels * x_c
         first, length = at + load(runs, 0), load(runs, 2)
         row, row_end = rows * part // parts, rows * (part + 1) // parts

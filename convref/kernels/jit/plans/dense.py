@@ -14,7 +14,7 @@ from convref.geometry import Geometry, Offsets
 from convref.kernels.jit import dense
 from convref.kernels.jit.crew import Kernel, listed
 from convref.kernels.jit.dense import MOST_ROWS
-from convref.kernels.jit.micro import VECTORS
+from convref.kernels.jit.micro import MOST_VECTORS, VECTORS
 from convref.kernels.jit.plans.plan import (
     UNASKED,
     Ints,
@@ -179,9 +179,7 @@ def positions_fill_lanes(positions: list[int], filters: list[int], lanes: int) -
 def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """Sums over samples and positions; rows are channels and taps, lanes filters.
 
-    It is the other way round where filters are few, but channels fill the lanes, side by side; and
-    of a single tap, where there are as many filters as channels, and these fill tiles, or are so
-    few that dy would be packed for a tile or two of rows.
+    Or, where `channels_fill_lanes`, the other way round.
     """
     seen, vector = stored(g, False), vector_lanes(itemsize)
     a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement)
@@ -195,11 +193,7 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
         np.arange(K) * y.strides[2], np.arange(K) * w[1], [(0, K)], 1, (0, 0),
         np.arange(P) * y.strides[3], y.strides[0], y.strides[1], y.samples * y.groups * K * P,
     )  # fmt: skip
-    few = x.last and 2 * K <= vector <= C
-    # The weights of a single tap lie as channels do, and are stored as they are summed.
-    single = T == 1 and seen.placement is None and C % vector == 0
-    fewer = not x.last and C < 2 * MOST_ROWS and 2 * C <= K
-    turned = few or (single and (fewer or VECTORS * vector <= C <= K))
+    turned = channels_fill_lanes(x, K, seen, vector)
     rows, lanes = columns, filters
     if turned:
         rows, lanes = filters, columns._replace(
@@ -220,6 +214,22 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     )  # fmt: skip
     plan = _plan(first, rows, lanes, [(0, P)], units, w[0], itemsize, across=across)
     return plan._replace(pieces=pieces, swapped=turned)
+
+
+def channels_fill_lanes(x: View, K: int, seen: Stored, vector: int) -> bool:
+    """Whether a weight gradient of K filters has channels in the lanes, not filters."""
+    C, least = x.channels, 2 * vector
+    if len(seen.taps) == 1 and seen.placement is None and C % vector == 0:
+        # Weights of a single tap lie as channels do, and are stored as they are summed.
+        if least <= C <= K:
+            return True
+        if not x.last:
+            return C < 2 * MOST_ROWS and 2 * C <= K  # dy would be packed for a tile or two of rows
+        one_tile = least <= K <= MOST_VECTORS * vector and K % vector == 0
+        return K <= C and not one_tile  # of filters in one tile, dy alone is packed, and once
+    # Filters that leave lanes empty; those of a whole vector, where taps see much the same.
+    together = least >= C and not sees_anew(seen)
+    return x.last and (K if together else 2 * K) <= vector <= C
 
 
 def sees_anew(seen: Stored) -> bool:

@@ -16,8 +16,8 @@ Ints = tuple[int, ...]
 
 PLACE, PLACE_LAST = Kernel(place_all), Kernel(place_last)
 
-SHARES, FEWEST_ROWS = 16, 16
-"""Units of placing that are enough for threads to share, and the fewest rows of a canvas in one."""
+SHARES, FEWEST_ROWS = 16, 8
+"""Parts of all samples' rows that are enough for threads to share, and the fewest rows in one."""
 
 UNASKED = np.array([-1])
 """In place of the flag that says whether weights are not finite, where nobody asks."""
@@ -82,7 +82,7 @@ def placing(a: View, placement: Placement | None, itemsize: int) -> Placing | No
         words = listed(pieces, len(pieces), cells, channels, a.strides[0])
         return Placing(PLACE_LAST, words, a.samples * len(pieces), size, 0, (pieces,))
     rows, planes, ordered = len(placement.row_cells), a.samples * channels, in_order(placement)
-    parts = max(1, min(ceil(SHARES, planes), rows // FEWEST_ROWS)) if ordered else 1
+    parts = max(1, min(ceil(SHARES, a.samples), rows // FEWEST_ROWS)) if ordered else 1
     words = listed(
         cells, rows, len(placement.runs), *lists, channels, a.strides[0], *a.strides[2:], ordered,
         parts,
