@@ -462,6 +462,21 @@ def test_weights_of_filters_that_fill_one_vector_or_less(
     check(case, "weight_grad", "dense", (True, True))
 
 
+@pytest.mark.parametrize(
+    ("more_bytes", "more_positions", "across"), [(0, 0, 2), (0, -1, 1), (64, 0, 1)]
+)
+def test_lines_in_the_same_places_of_a_cache(
+    more_bytes: int, more_positions: int, across: int
+) -> None:
+    """Of positions so far apart, rows of a tile are channels at one tap, on the same lines."""
+    pitch = 4 * plans.dense.PITCH
+    geometry = Geometry.of(plans.dense.SPREAD // pitch + 1 + more_positions, 2)
+    case = Case(geometry, LANES + 1, (pitch + more_bytes) // 8, batch=1)
+    x, w, y = (jit.view(array) for array in laid(operands(case), (True, True)))
+    assert plans.weight_grad(geometry, x, y, w.strides, 8, 2).words[-1] == across
+    check(case, "weight_grad", "dense", (True, True))
+
+
 SEEN_IN_PART = {
     "stride": Geometry.of((15, 14), 7, stride=2, padding=3),
     "three axes": Geometry.of((3, 6, 5), 3, stride=(1, 2, 2), padding=1),

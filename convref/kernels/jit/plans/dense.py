@@ -55,6 +55,9 @@ next tile takes what lies beside them: more lines of such addresses would not st
 WIDE, MOST_TAPS = 128, 40
 """With channels side by side, a weight gradient has those that a tap sees as the rows of a tile, if
 they take so many bytes, and if the taps are not more than this: a block holds tiles of all taps."""
+SPREAD, PITCH = 1 << 20, 1 << 10
+"""So many bytes from the first position of a panel to the last are more than a cache has ways for,
+where positions are a multiple of so many bytes apart."""
 
 
 class Side(NamedTuple):
@@ -202,7 +205,9 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
             spans=[(0, T * C)], outer=1,
         )  # fmt: skip
     (count,), size = rows.counts, y.groups * K * C * T
-    across = T if x.last and not turned and C * itemsize >= WIDE and sees_anew(seen) else 1
+    wide = x.last and not turned and C * itemsize >= WIDE
+    again = found_again(seen, x.samples * P, a_i * itemsize)
+    across = T if wide and 1 < T <= MOST_TAPS and not again else 1
     tiles = y.groups * ceil(lanes.counts[0], VECTORS * vector)
     # How a sum is cut must not depend on the number of threads, for its bits would; an even number
     # of pieces lets two of them, or four, end together.
@@ -227,18 +232,26 @@ def channels_fill_lanes(x: View, K: int, seen: Stored, vector: int) -> bool:
             return C < 2 * MOST_ROWS and 2 * C <= K  # dy would be packed for a tile or two of rows
         one_tile = least <= K <= MOST_VECTORS * vector and K % vector == 0
         return K <= C and not one_tile  # of filters in one tile, dy alone is packed, and once
-    # Filters that leave lanes empty; those of a whole vector, where taps see much the same.
-    together = least >= C and not sees_anew(seen)
-    return x.last and (K if together else 2 * K) <= vector <= C
+    # Filters that leave half of the lanes empty; fewer, of channels that taps see much alike, if
+    # there are few to be packed.
+    little = least >= C and not sees_anew(seen) and (vector > K or len(seen.taps) <= MOST_ROWS)
+    return x.last and (K if little else 2 * K) <= vector <= C
+
+
+def found_again(seen: Stored, positions: int, pitch: int) -> bool:
+    """Whether tiles of all taps of a channel find most of what they read in the nearest cache.
+
+    That is what a tap's neighbour saw before, unless positions, so many bytes apart, all have their
+    lines in the same few places of a cache.
+    """
+    crowded = pitch % PITCH == 0 and min(positions, dense.DEPTH) * pitch >= SPREAD
+    return not crowded and not sees_anew(seen)
 
 
 def sees_anew(seen: Stored) -> bool:
-    """Whether what a tap sees is not what its neighbour sees next, of a few taps.
-
-    Else tiles of all taps of a channel find most of what they read in the nearest cache.
-    """
+    """Whether what a tap sees is not what its neighbour sees next."""
     first, second = np.diff(seen.taps[:2]), np.diff(seen.origins[:2])
-    return 1 < len(seen.taps) <= MOST_TAPS and not np.array_equal(first, second)
+    return len(seen.taps) > 1 and not np.array_equal(first, second)
 
 
 def _plan(
