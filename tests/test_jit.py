@@ -471,7 +471,7 @@ def test_lines_in_the_same_places_of_a_cache(
     """Of positions so far apart, rows of a tile are channels at one tap, on the same lines."""
     pitch = 4 * plans.dense.PITCH
     geometry = Geometry.of(plans.dense.SPREAD // pitch + 1 + more_positions, 2)
-    case = Case(geometry, LANES + 1, (pitch + more_bytes) // 8, batch=1)
+    case = Case(geometry, LANES + 1, (pitch + more_bytes) // 8, batch=1, groups=1)
     x, w, y = (jit.view(array) for array in laid(operands(case), (True, True)))
     assert plans.weight_grad(geometry, x, y, w.strides, 8, 2).words[-1] == across
     check(case, "weight_grad", "dense", (True, True))
