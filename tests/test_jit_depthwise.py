@@ -131,6 +131,16 @@ def test_sizes_around_every_square(operator: str, kernel: str, each: int, size: 
     check(case, operator, kernel, LAYOUTS[kernel])
 
 
+@pytest.mark.parametrize("channels", [LANES, 5 * LANES - 2])
+@pytest.mark.parametrize("each", [1, 2])
+def test_weight_gradient_in_pieces(each: int, channels: int) -> None:
+    """Of slabs and samples, so that a few blocks of channels are work for all threads."""
+    case = layer(each, IN_SLABS["rows"], channels)
+    x, w, y = (jit.view(array) for array in laid(operands(case), LAYOUTS["grouped"]))
+    assert plans.weight_grad(case.geometry, x, y, w.strides, 8, 2).pieces > 1
+    check(case, "weight_grad", "grouped", LAYOUTS["grouped"])
+
+
 @pytest.mark.parametrize("name", IN_TWO_VECTORS)
 @pytest.mark.parametrize("each", [1, 2, 4])
 def test_weights_of_channels_in_two_vectors(

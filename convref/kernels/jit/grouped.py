@@ -33,8 +33,8 @@ from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import pair_tile
 from convref.kernels.jit.vectors import by_shape, lanes_of, shuffled, vector_lanes
 
-UNIT = 3
-"""Integers that say what a unit is."""
+UNIT, SUM = 3, 6
+"""Integers that say what a unit is, and what one of the weight gradient is."""
 
 
 def contract(words, x, w, out, start, stop):
@@ -88,20 +88,21 @@ def weight_grad(words, x, y, w, start, stop):
     """``w[g, k, c, t] = sum over n, p of x[n, rows[t] + steps[p], g, c] * y[n, p, g, k]``.
 
     A lane is a channel of x; to it y is brought once for each filter k of its group.
-    Units: block of channels, block of taps; words as in plans.grouped.weight_grad.
+    Units: piece of all slabs of all samples, block of channels, block of taps; words as in
+    plans.grouped.weight_grad.
     """
     rows, steps, slabs, spans = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
     squares, targets, holes, units, lines, w_lanes = (
         word(words, 4), word(words, 5), word(words, 6), word(words, 7), word(words, 8),
         word(words, 9),
     )  # fmt: skip
-    slab_count, samples, filters, height, vectors, cells, most, taps = (
+    samples, filters, height, vectors, cells, most, taps = (
         load(words, 10), load(words, 11), load(words, 12), load(words, 13), load(words, 14),
-        load(words, 15), load(words, 16), load(words, 17),
+        load(words, 15), load(words, 16),
     )  # fmt: skip
     x_n, x_i, y_n, y_i, w_g, w_k = (
-        load(words, 18), load(words, 19), load(words, 20), load(words, 21), load(words, 22),
-        load(words, 23),
+        load(words, 17), load(words, 18), load(words, 19), load(words, 20), load(words, 21),
+        load(words, 22),
     )  # fmt: skip
     LANES = lanes_of(w)
     width = vectors * LANES
@@ -111,33 +112,33 @@ def weight_grad(words, x, y, w, start, stop):
     sums_ = empty_like(w, filters * pitch + LANES)
     canvas, dy, sums, laid = aligned(data(canvas_)), aligned(data(dy_)), aligned(data(sums_)), -1
     for unit in range(start, stop):
-        line = shifted(units, unit * UNIT)
-        lane, begin, end = load(line, 0), load(line, 1), load(line, 2)
+        line = shifted(units, unit * SUM)
+        lane, begin, end, out_at = load(line, 0), load(line, 1), load(line, 2), load(line, 3)
         fresh = True
-        for slab in range(slab_count):
+        for part in range(load(line, 4), load(line, 5)):
+            slab, sample = part // samples, part % samples
             line = shifted(slabs, slab * SLAB)
             first, count = load(line, 4), load(line, 5)
             if slab != laid:
                 clear(canvas, holes, load(line, 2), load(line, 3))
                 laid = slab
             seen = shifted(steps, load(spans, slab * SPAN))
-            for sample in range(samples):
-                bring(
-                    1, x, sample * x_n + lane, x_i, squares, load(line, 0), load(line, 1), targets,
-                    canvas, width,
-                )  # fmt: skip
-                at = sample * y_n + first * y_i + lane
-                for p in range(count):
-                    deal_all(filters, y, at + p * y_i, dy, load(lines, p), width)
-                for k in range(filters):
-                    for r in range(begin, end, height):
-                        pair_tile(
-                            height, vectors, canvas, rows, r, seen, dy, k * width, lines, count,
-                            sums, k * pitch + (r - begin) * width, width, fresh,
-                        )  # fmt: skip
-                fresh = False
+            bring(
+                1, x, sample * x_n + lane, x_i, squares, load(line, 0), load(line, 1), targets,
+                canvas, width,
+            )  # fmt: skip
+            at = sample * y_n + first * y_i + lane
+            for p in range(count):
+                deal_all(filters, y, at + p * y_i, dy, load(lines, p), width)
+            for k in range(filters):
+                for r in range(begin, end, height):
+                    pair_tile(
+                        height, vectors, canvas, rows, r, seen, dy, k * width, lines, count,
+                        sums, k * pitch + (r - begin) * width, width, fresh,
+                    )  # fmt: skip
+            fresh = False
         for k in range(filters):
-            at = lane // filters * w_g + k * w_k + begin
+            at = out_at + lane // filters * w_g + k * w_k + begin
             send(shifted(sums, k * pitch), width, end - begin, w, at, w_lanes)
     keep(canvas_, dy_, sums_)
 

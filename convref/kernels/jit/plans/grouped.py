@@ -1,5 +1,7 @@
 """Plans for kernels/jit/grouped: groups of few channels, or of one, side by side in memory."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from convref.geometry import Geometry
@@ -11,7 +13,7 @@ from convref.kernels.jit.pieces import Slides, in_slides
 from convref.kernels.jit.plans.beside import grid, lane_blocks
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
 from convref.kernels.jit.slabs import CELLS, in_slabs
-from convref.kernels.jit.units import best_height, ceil
+from convref.kernels.jit.units import best_height, ceil, cut
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Seen, as_one_phase, stored
 
@@ -24,6 +26,9 @@ TAPS = 60
 MANY = 8
 """Vectors of channels that are enough for all threads in blocks of two. Not a matter of how many
 threads there are: the slabs, in whose order sums are taken, depend on it."""
+PIECE, PIECES = 1 << 11, 24
+"""Fewest positions of a piece of a sum, and so many blocks of channels in all pieces are enough for
+all threads."""
 
 
 def fits(seen: View, other: View, itemsize: int) -> bool:
@@ -76,8 +81,13 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     )  # fmt: skip
     blocks = lane_blocks(channels, width)
     taps = ceil(T, max(ceil(T, TAPS), ceil(threads, len(blocks))))
+    parts, size = len(cuts.table) * x.samples, x.groups * w[0]
+    pieces = max(1, min(PIECES // len(blocks), parts, x.samples * len(seen.origins) // PIECE))
     units = np.array([
-        (lane, begin, min(begin + taps, T)) for lane in blocks for begin in range(0, T, taps)
+        (lane, begin, min(begin + taps, T), piece * size, *sides)
+        for piece, sides in enumerate(pairwise(cut(parts, n, pieces, 1) for n in range(pieces + 1)))
+        for lane in blocks
+        for begin in range(0, T, taps)
     ], np.int64)  # fmt: skip
     each, lines = np.arange(width), np.arange(cuts.most) * K * width
     lists = (
@@ -85,10 +95,10 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
         cuts.squares, cuts.targets, cuts.holes, units, lines, each // K * w[0] + each % K * w[2],
     )  # fmt: skip
     words = listed(
-        *lists, len(cuts.table), x.samples, K, best_height(taps, vectors), vectors, cuts.cells,
+        *lists, x.samples, K, best_height(taps, vectors), vectors, cuts.cells,
         cuts.most, taps, x.strides[0], x.strides[3], y.strides[0], y.strides[3], *w[:2],
     )  # fmt: skip
-    return Plan(None, GROUPED_WEIGHTS, words, len(units), lists)
+    return Plan(None, GROUPED_WEIGHTS, words, len(units), lists, pieces=pieces)
 
 
 def by_channel(slides: Slides, channels: int, lanes: int) -> Slides:
