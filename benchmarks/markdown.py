@@ -88,12 +88,14 @@ def share(results: Results, threads: int) -> str:
     reached = sum(value >= WANTED_SHARE for value, _ in pairs)
     average = geometric_mean(value for value, _ in pairs)
     rates = [rate for _, row in pairs for rate in row.rates]
+    spoiled = any(row.disturbed for _, row in pairs)
+    doubt = " The rate was disturbed by other processes." if spoiled else ""
     return (
         f"Of the fused-multiply-add rate measured in the same round ({min(rates):.0f} to "
         f"{max(rates):.0f} GFLOP/s in the run), "
         f"dense layers above {LARGE_FLOPS / 1e6:.0f} MFLOP reach {average:.0%} forward "
         f"(geometric mean of {len(pairs)}), {lowest:.0%} at least ({row.layer}); "
-        f"{WANTED_SHARE:.0%} is reached by {reached}."
+        f"{WANTED_SHARE:.0%} is reached by {reached}.{doubt}"
     )
 
 

@@ -51,8 +51,8 @@ class Problem:
             for process in good:
                 if process.engine not in row.failures:
                     self._time(process, row)
-            if row.large_dense and "gflops" in (answer := processes[0].rate(row.dtype)):
-                row.rates.append(answer["gflops"])
+            if row.large_dense:
+                self._rate(processes[0], row)
         return row
 
     def _check(self, process: EngineProcess, row: Row) -> bool:
@@ -69,8 +69,17 @@ class Problem:
         answer = process.time()
         if self._accept(answer, process.engine, row):
             row.seconds.setdefault(process.engine, []).append(answer["seconds"])
-            if answer["others"] is not None:
-                row.others.append(answer["others"])
+            self._note_others(answer, row)
+
+    def _rate(self, process: EngineProcess, row: Row) -> None:
+        answer = process.rate(row.dtype)
+        if "gflops" in answer:  # there is none where nothing is compiled
+            row.rates.append(answer["gflops"])
+            self._note_others(answer, row)
+
+    def _note_others(self, answer: Message, row: Row) -> None:
+        if answer["others"] is not None:
+            row.others.append(answer["others"])
 
     def _accept(self, answer: Message, engine: str, row: Row) -> bool:
         """Whether the engine did what it was asked for; if not, the row says why."""

@@ -85,7 +85,7 @@ class EngineProcess:
         return self._ask(do="time")
 
     def rate(self, dtype: str) -> Message:
-        """The multiply-add rate of the machine as it is now, on as many threads."""
+        """The machine's multiply-add rate on as many threads, and the CPUs that others held."""
         time.sleep(SETTLE_SECONDS)
         return self._ask(do="rate", dtype=dtype)
 

@@ -99,10 +99,11 @@ def shares(results: Results) -> str:
         if found := results.large_dense(threads):
             lowest, row = found[0]
             reached = sum(share >= WANTED_SHARE for share, _ in found)
+            doubt = "; but the rate was disturbed" if any(r.disturbed for _, r in found) else ""
             lines.append(
                 f"threads {threads}: geometric mean {geometric_mean(s for s, _ in found):.0%}, "
                 f"minimum {lowest:.0%} ({row.layer}), {WANTED_SHARE:.0%} or more in {reached} "
-                f"of {len(found)} layers"
+                f"of {len(found)} layers{doubt}"
             )
     about = (
         "Share of the multiply-add rate in the same round, dense layers above "

@@ -36,7 +36,7 @@ class Row:
     rates: list[float] = field(default_factory=list)
     """Of a large dense layer, forward: the multiply-add rate in each round, after the engines."""
     others: list[float] = field(default_factory=list)
-    """For every round of every engine: the CPUs that other processes held."""
+    """For every round of every engine, and every rate: the CPUs that other processes held."""
     unsupported: dict[str, str] = field(default_factory=dict)
     """By engine: what it doesn't offer."""
     failures: dict[str, str] = field(default_factory=dict)

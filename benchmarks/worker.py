@@ -8,7 +8,7 @@ It reads one JSON object a line from its input and answers each with one line:
 | ``{"do": "check", "reference": PATH, PROBLEM}``  | ``{"wrong": elements that differ}``         |
 | ``{"do": "warm", PROBLEM}``                      | ``{"seconds": of the last call}``           |
 | ``{"do": "time"}``                               | ``{"seconds": median of a call, "others"}`` |
-| ``{"do": "rate", "dtype": ...}``                 | ``{"gflops": of multiply-adds, now}``       |
+| ``{"do": "rate", "dtype": ...}``                 | ``{"gflops": of multiply-adds, "others"}``  |
 
 where PROBLEM is ``"layer": {...}, "operator": ..., "dtype": ..., "layout": ...`` and ``others`` the
 CPUs that other processes held meanwhile (null where the system doesn't tell). An answer may instead
@@ -59,7 +59,7 @@ class Worker:
             case "time":
                 return self.time()
             case "rate":
-                return {"gflops": multiply_adds(self.threads, request["dtype"], ROUNDS_BETWEEN)}
+                return self.rate(**request)
             case unknown:
                 return {"error": f"unknown request {unknown!r}"}
 
@@ -101,6 +101,12 @@ class Worker:
         while sum(times) < ROUND_SECONDS:
             times.append(duration(self.call))
         return {"seconds": statistics.median(times), "others": contention.cpus()}
+
+    def rate(self, dtype: str) -> Message:
+        """The machine's multiply-add rate as it is now."""
+        contention = Contention()
+        gflops = multiply_adds(self.threads, dtype, ROUNDS_BETWEEN)
+        return {"gflops": gflops, "others": contention.cpus()}
 
 
 def duration(call: Callable[[], Any]) -> float:

@@ -118,6 +118,9 @@ def test_report_has_means_share_losses_and_failures(results):
     assert "threads 2: geometric mean 50%, minimum 50% (Net dense), 80% or more in 0 of 1" in text
     assert "Rows that numba loses: 2" in text
     assert "3 elements differ from the reference" in text
+    assert "disturbed" not in text
+    results.rows[0].others = [1.0]
+    assert "in 0 of 1 layers; but the rate was disturbed" in report(results)
 
 
 def test_markdown_marks_losses(results):
@@ -133,6 +136,7 @@ def test_markdown_says_what_is_doubtful(results):
     results.rows[0].others = [1.0]
     text = markdown(results)
     assert "interrupted after 3 rows" in text
+    assert "The rate was disturbed" in text
     assert "1 of 3 rows were timed while" in text
 
 

@@ -33,7 +33,7 @@ def add(words, sums, _, out, start, stop):
 
 
 ZEROS, TOTAL = Kernel(write), Kernel(add)
-words = lru_cache(maxsize=256)(listed)
+_sizes = lru_cache(maxsize=256)(listed)
 """The words of a kernel, of integers alone, which are kept."""
 
 
@@ -43,11 +43,11 @@ def clear(result: NDArray[Any], threads: int) -> None:
         result[...] = 0
         return
     size = result.size
-    share(ZEROS, words(size), result, result, result, -(-size // STRETCH), size, threads)
+    share(ZEROS, _sizes(size), result, result, result, -(-size // STRETCH), size, threads)
 
 
 def total(sums: NDArray[Any], result: NDArray[Any], threads: int) -> None:
     """Fill a contiguous result with the sum of pieces of its size, which are the rows of `sums`."""
     pieces, size = sums.shape
     sums, result, units = sums.reshape(-1), result.reshape(-1), -(-size // STRETCH)
-    share(TOTAL, words(size, pieces), sums, sums, result, units, sums.size, threads)
+    share(TOTAL, _sizes(size, pieces), sums, sums, result, units, sums.size, threads)
