@@ -27,6 +27,8 @@ FEWEST_ROWS = 48
 """Rows that are worth another packing for another thread."""
 MANY_ROWS = 480
 """Rows for which the packing of all panels does not count."""
+PIECE = 1 << 11
+"""Least depth of a piece of a sum that is cut for the threads' sake."""
 RUN = 256
 """Longest run of cells that is placed at a time with channels last."""
 

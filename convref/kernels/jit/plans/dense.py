@@ -26,6 +26,7 @@ from convref.kernels.jit.plans.plan import (
     placing,
 )
 from convref.kernels.jit.units import (
+    PIECE,
     ROWS_PER_UNIT,
     alike,
     ceil,
@@ -41,8 +42,8 @@ from convref.phases import Phase, Seen, Stored, stored
 
 DENSE = Kernel(dense.contract)
 
-PIECE, PIECES = 1 << 11, 16
-"""Least depth of a piece of a sum that is cut for the threads' sake, and most pieces."""
+PIECES = 16
+"""Most pieces of a sum that is cut for the threads' sake."""
 PARTIAL = 1 << 20
 """Numbers that partial sums may take."""
 WAYS, PAGE = 8, 4096

@@ -13,7 +13,7 @@ from convref.kernels.jit.pieces import Slides, in_slides
 from convref.kernels.jit.plans.beside import grid, lane_blocks
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
 from convref.kernels.jit.slabs import CELLS, in_slabs
-from convref.kernels.jit.units import best_height, ceil, cut
+from convref.kernels.jit.units import PIECE, best_height, ceil, cut
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Seen, as_one_phase, stored
 
@@ -26,9 +26,8 @@ TAPS = 60
 MANY = 8
 """Vectors of channels that are enough for all threads in blocks of two. Not a matter of how many
 threads there are: the slabs, in whose order sums are taken, depend on it."""
-PIECE, PIECES = 1 << 11, 24
-"""Fewest positions of a piece of a sum, and so many blocks of channels in all pieces are enough for
-all threads."""
+BLOCKS = 24
+"""Blocks of channels, in all pieces of a sum, that are enough for all threads."""
 
 
 def fits(seen: View, other: View, itemsize: int) -> bool:
@@ -82,7 +81,7 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     blocks = lane_blocks(channels, width)
     taps = ceil(T, max(ceil(T, TAPS), ceil(threads, len(blocks))))
     parts, size = len(cuts.table) * x.samples, x.groups * w[0]
-    pieces = max(1, min(PIECES // len(blocks), parts, x.samples * len(seen.origins) // PIECE))
+    pieces = max(1, min(BLOCKS // len(blocks), parts, x.samples * len(seen.origins) // PIECE))
     units = np.array([
         (lane, begin, min(begin + taps, T), piece * size, *sides)
         for piece, sides in enumerate(pairwise(cut(parts, n, pieces, 1) for n in range(pieces + 1)))
