@@ -131,7 +131,7 @@ def unpadded(geometry: Geometry, backward: bool) -> Seen | None:
     around = backward or (geometry.padding_mode == "zeros" and all(map(_meets_all, geometry.axes)))
     if not around:
         return None
-    per_axis = [_near_ends(axis, backward)[1] for axis in geometry.axes]
+    per_axis = [_near_ends(axis, backward) for axis in geometry.axes]
     if prod(map(len, per_axis)) > MOST_PHASES:
         return None
     sizes, results = geometry.input_size, geometry.output_size
@@ -141,23 +141,10 @@ def unpadded(geometry: Geometry, backward: bool) -> Seen | None:
     return _seen(seen, per_axis, geometry.kernel_size, results)
 
 
-def zeros_apart(geometry: Geometry, backward: bool) -> tuple[int, int, int]:
-    """What `unpadded` changes: how many taps more its phases have; how many products less, of all.
-
-    The products are those of a channel and a filter. Those that are no more are with zeros.
-    """
-    taps, products = [1, 1], [1, 1]
-    for axis in geometry.axes:
-        for kind, phases in enumerate(_near_ends(axis, backward)):
-            taps[kind] *= sum(len(phase.taps) for phase in phases)
-            products[kind] *= sum(len(phase.taps) * len(phase.origins) for phase in phases)
-    return taps[1] - taps[0], products[0] - products[1], products[0]
-
-
-def _near_ends(axis: Axis, backward: bool) -> tuple[list[Phase], list[Phase]]:
-    """The phases along an axis, and their parts that see the same taps within what is there."""
+def _near_ends(axis: Axis, backward: bool) -> list[Phase]:
+    """The phases along an axis, in parts that see the same taps within what is there."""
     phases, size = (_along(axis)[1], axis.output) if backward else ([_forward(axis)], axis.size)
-    return phases, [part for phase in phases for part in _inside(phase, size)]
+    return [part for phase in phases for part in _inside(phase, size)]
 
 
 def _forward(axis: Axis) -> Phase:

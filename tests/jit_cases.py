@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -150,6 +150,16 @@ def laid(
 ) -> list[Array]:
     """Copies of x, w and y: x and y in memory as they are, or with channels last."""
     return list(map(allocate, arrays, (last[0], False, last[1])))
+
+
+def planned(
+    operator: str, case: Case, last: Layouts = (False, False), kernel: str | None = None
+) -> Any:
+    """The plan that the operator follows on two threads, with this kernel if one is named."""
+    x, w, y = (jit.view(array) for array in laid(operands(case), last))
+    itemsize = np.dtype(case.dtype).itemsize
+    with only(kernel) if kernel else nullcontext():
+        return getattr(plans, operator)(case.geometry, x, y, w.strides, itemsize, threads=2)
 
 
 def check(

@@ -27,6 +27,7 @@ from jit_cases import (
     laid,
     only,
     operands,
+    planned,
     result,
 )
 
@@ -35,6 +36,7 @@ from convref.kernels import jit, naive
 from convref.kernels.jit import bias, crew, dense, dots, fills, micro, plans, vectors, whole
 from convref.kernels.jit.plans import plan
 from convref.kernels.jit.plans.plan import UNASKED, Plan
+from convref.kernels.jit.rows import MOST_ROWS
 from convref.kernels.jit.units import FEWEST_ROWS, table, thin_table
 from convref.memory import address
 from convref.phases import stored
@@ -176,20 +178,22 @@ def test_many_channels_side_by_side(operator: str, bytes_apart: int, stride: int
     counts = (many, 9) if operator == "input_grad" else (9, many)
     case = Case(geometry, *counts, batch=2, groups=1)
     if operator != "weight_grad":
-        x, w, y = (jit.view(array) for array in laid(operands(case), (True, True)))
-        plan = getattr(plans, operator)(geometry, x, y, w.strides, 8, threads=2)
-        lines_of_panel = plan.kept[-1]
+        lines_of_panel = planned(operator, case, (True, True)).kept[3]
         assert np.any(np.diff(lines_of_panel) < 0)
     check(case, operator, "dense", (True, True))
 
 
-def pieces(case: Case) -> int:
-    """Into how many pieces the dense weight gradient cuts its sums."""
-    x, w, y = operands(case)
-    plan = plans.weight_grad(
-        case.geometry, jit.view(x), jit.view(y), jit.view(w).strides, x.itemsize, threads=2
-    )
-    return plan.pieces
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("operator", ["forward", "input_grad"])
+def test_channels_that_can_not_be_cut_into_blocks(operator: str, last: bool) -> None:
+    """A panel gets them in pieces, with each tap's part of one: so in the order of the sums."""
+    prime, geometry = 127, Geometry.of((9, 8), 3, padding=1)
+    assert prime * 9 > dense.DEPTH
+    counts = (prime, 9) if operator == "input_grad" else (9, prime)
+    case = Case(geometry, *counts, batch=2, groups=1)
+    lines_of_panel = planned(operator, case, (last, last)).kept[3]
+    assert np.all(np.diff(lines_of_panel) == 1)
+    check(case, operator, "dense", (last, last))
 
 
 IN_PIECES = Case(Geometry.of(8 * plans.dense.PIECE, 2), 9, 2, "float32", batch=3)
@@ -197,7 +201,7 @@ IN_PIECES = Case(Geometry.of(8 * plans.dense.PIECE, 2), 9, 2, "float32", batch=3
 
 @pytest.mark.parametrize("last", [(False, False), (True, True), (False, True)])
 def test_weight_gradient_in_pieces(last: Layouts) -> None:
-    assert pieces(IN_PIECES) > 1
+    assert planned("weight_grad", IN_PIECES).pieces > 1
     check(IN_PIECES, "weight_grad", "dense", last)
 
 
@@ -439,9 +443,7 @@ def test_weights_of_one_tap(
 ) -> None:
     """They lie as channels do, so channels may fill the lanes: then x is packed, and not dy."""
     case = Case(Geometry.of((5, 7), 1), filters, channels)
-    x, w, y = laid(operands(case), layout)
-    plan = plans.weight_grad(case.geometry, jit.view(x), jit.view(y), jit.view(w).strides, 8, 2)
-    assert plan.swapped == channels_in_lanes
+    assert planned("weight_grad", case, layout).swapped == channels_in_lanes
     check(case, "weight_grad", "dense", layout)
 
 
@@ -472,8 +474,7 @@ def test_lines_in_the_same_places_of_a_cache(
     pitch = 4 * plans.dense.PITCH
     geometry = Geometry.of(plans.dense.SPREAD // pitch + 1 + more_positions, 2)
     case = Case(geometry, LANES + 1, (pitch + more_bytes) // 8, batch=1, groups=1)
-    x, w, y = (jit.view(array) for array in laid(operands(case), (True, True)))
-    assert plans.weight_grad(geometry, x, y, w.strides, 8, 2).words[-1] == across
+    assert planned("weight_grad", case, (True, True)).words[-1] == across
     check(case, "weight_grad", "dense", (True, True))
 
 
@@ -610,9 +611,10 @@ def test_tiles_share_out_rows_lanes_and_depth(
             pieces=pieces, size=1000,
         )  # fmt: skip
         boxes = set()
-        for _, _, _, _, group, lane, count, place, *spans, height, block, chunk in units.tolist():
+        for _, group, lane, count, place, *spans, height, highest, block, chunk in units.tolist():
             begin, end, first, last = spans
             assert (height, -(-count // LANES)) in shapes
+            assert height <= highest == MOST_ROWS
             assert block % (height * across) == chunk % taps == 0
             assert place // 1000 in range(pieces)
             boxes.add(((group, group + 1), (begin, end), (lane, lane + count), (first, last)))

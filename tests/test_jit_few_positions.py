@@ -17,10 +17,11 @@ from jit_cases import (
     inexact,
     laid,
     operands,
+    planned,
 )
 
 from convref.geometry import Geometry
-from convref.kernels import jit, naive
+from convref.kernels import naive
 from convref.kernels.jit import plans
 from convref.kernels.jit.micro import VECTORS
 from convref.kernels.jit.plans.dense import FAR, PAGE, positions_fill_lanes
@@ -52,9 +53,7 @@ def few(geometry: Geometry, operator: str, dtype: str = "float64", batch: int = 
 
 def is_swapped(case: Case, operator: str, last: Layouts = (False, False)) -> bool:
     """Whether positions fill the lanes."""
-    x, w, y = laid(operands(case), last)
-    plan = getattr(plans, operator)
-    return plan(case.geometry, jit.view(x), jit.view(y), jit.view(w).strides, x.itemsize, 2).swapped
+    return bool(planned(operator, case, last).swapped)
 
 
 @pytest.mark.parametrize("name", FEW)
@@ -71,11 +70,10 @@ def test_every_geometry(name: str, operator: str, last: Layouts) -> None:
 def test_weights_whose_depths_are_on_pages_of_their_own(taps: int, last: Layouts) -> None:
     """Sums are taken in parts: a few pages of weights at a time."""
     case = Case(Geometry.of(LANES, taps, padding="same"), 2 * FAR + 5, PAGE // 8 + 3)
-    x, w, y = laid(operands(case), last)
-    plan = plans.input_grad(case.geometry, jit.view(x), jit.view(y), jit.view(w).strides, 8, 2)
+    plan = planned("input_grad", case, last)
     units = plan.kept[4]
     assert plan.swapped
-    assert units[:, 14].max() == FAR * taps < units[:, 11].max()
+    assert units[:, 12].max() == FAR * taps < units[:, 8].max()
     check(case, "input_grad", "dense", last)
 
 

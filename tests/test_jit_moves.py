@@ -46,27 +46,21 @@ def with_values(size: int, dtype: str, cells: Array, rng: np.random.Generator) -
 
 
 @njit
-def high_tile(shape, a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
+def high_tile(shape, a, rows, a_steps, b, b_steps, depth, out, to, fresh):
     height, vectors = shape
-    micro.high_tile(
-        height, vectors, a, rows, 2, a_steps, b, 7, b_steps, depth, out, 5, pitch, fresh
-    )
+    micro.high_tile(height, vectors, a, rows, 2, a_steps, b, 7, b_steps, depth, out, 5, to, fresh)
 
 
 @njit
-def wide_tile(shape, a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
+def wide_tile(shape, a, rows, a_steps, b, b_steps, depth, out, to, fresh):
     height, vectors = shape
-    micro.wide_tile(
-        height, vectors, a, rows, 2, a_steps, b, 7, b_steps, depth, out, 5, pitch, fresh
-    )
+    micro.wide_tile(height, vectors, a, rows, 2, a_steps, b, 7, b_steps, depth, out, 5, to, fresh)
 
 
 @njit
-def slim_tile(shape, a, rows, a_steps, b, b_steps, depth, out, pitch, fresh):
+def slim_tile(shape, a, rows, a_steps, b, b_steps, depth, out, to, fresh):
     height, vectors = shape
-    micro.slim_tile(
-        height, vectors, a, rows, 2, a_steps, b, 7, b_steps, depth, out, 5, pitch, fresh
-    )
+    micro.slim_tile(height, vectors, a, rows, 2, a_steps, b, 7, b_steps, depth, out, 5, to, fresh)
 
 
 TILES = {
@@ -80,10 +74,14 @@ TILES = {
 @every_dtype
 @pytest.mark.parametrize("tile", TILES, ids=["high", "wide", "slim"])
 @pytest.mark.parametrize("fresh", [True, False], ids=["fill", "add"])
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "apart"])
 def test_tiles_are_matrix_products_at_any_offsets(
-    tile: Any, dtype: str, fresh: bool, rng: np.random.Generator
+    tile: Any, dtype: str, fresh: bool, listed: bool, rng: np.random.Generator
 ) -> None:
-    """Of a slim tile at any offsets in a, but vector after vector in b."""
+    """Of a slim tile at any offsets in a, but vector after vector in b.
+
+    Rows go to places in a list, or so far apart. The last two of a list are the same row.
+    """
     for (height, vectors), depth in product(TILES[tile], (0, 1, 5)):
         lanes = vectors * lanes_of(dtype)
         rows, a_steps, b_steps = (
@@ -91,16 +89,21 @@ def test_tiles_are_matrix_products_at_any_offsets(
         )
         if tile is slim_tile:
             b_steps = np.arange(depth + 1) * lanes
+        pitch = lanes + 3
+        places = np.arange(height) * pitch
+        if listed and height > 1:
+            places = rng.permutation(places)
+            places[-1], rows[1 + height] = places[-2], rows[height]
         left = np.add.outer(rows[2 : 2 + height], a_steps[:depth])
         right = 7 + np.add.outer(b_steps[:depth], np.arange(lanes))
-        pitch = lanes + 3
-        cells = 5 + np.add.outer(np.arange(height) * pitch, np.arange(lanes))
+        cells = 5 + np.add.outer(places, np.arange(lanes))
         a = with_values(300, dtype, left, rng)
         b = with_values(157 + lanes, dtype, right, rng)
         out = with_values(10 + height * pitch, dtype, cells[:0] if fresh else cells, rng)
         expected = out.copy()
         expected[cells] = a[left] @ b[right] + (0 if fresh else out[cells])
-        tile((height, vectors), a, rows, a_steps, b, b_steps, depth, out, pitch, fresh)
+        to = np.concatenate([[-99, -99], places]) if listed else pitch
+        tile((height, vectors), a, rows, a_steps, b, b_steps, depth, out, to, fresh)
         np.testing.assert_array_equal(out, expected, f"{height} x {vectors}, depth {depth}")
 
 

@@ -33,4 +33,4 @@ def test_threads_get_equal_parts_of_few_rows(rows: int, threads: int) -> None:
     for vectors in (20, 12, 33):
         units = table([(0, rows, 0, 9)], 1, 16, 1, [vectors * LANES], 4, threads)
         assert len(units) % threads == 0
-        assert sum((units[:, 9] - units[:, 8]) * units[:, 6]) == rows * vectors * LANES
+        assert sum((units[:, 6] - units[:, 5]) * units[:, 3]) == rows * vectors * LANES

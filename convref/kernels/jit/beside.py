@@ -11,10 +11,11 @@ Large maps are done slab by slab: so many positions that what they see stays in 
 """
 
 from convref.kernels.jit.across import transpose
-from convref.kernels.jit.dense import MOST_ROWS, finite
+from convref.kernels.jit.dense import finite
 from convref.kernels.jit.flat import aligned, data, empty_like, keep, load, shifted, store, word
 from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import pair_tile
+from convref.kernels.jit.rows import MOST_ROWS
 from convref.kernels.jit.slide import PIECE, TILE, WAY, slide_tile
 from convref.kernels.jit.vectors import lanes_of
 

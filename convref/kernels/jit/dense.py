@@ -12,8 +12,10 @@ All three operators have one form:
 | weight_grad | canvas       | c, t         | dy        | filters | n, positions |
 
 Numbers of `a` are read one by one from where they lie, so stride, dilation and layout cost nothing.
-A tile takes rows that follow each other; or, where channels lie side by side and every tap sees
-other cells, rows ``across`` apart, which are channels at one tap, on the same lines of the cache.
+Rows that see fewer depths than others, such as positions near the ends of an axis, are parts of
+their own, with their own shares of the same panel: so nothing need be multiplied with the zeros of
+a padding. A tile takes rows of one part. Where channels lie side by side and every tap sees other
+cells, rows at one tap are made a part: what they read is on the same lines of the cache.
 Only `b` is moved: one panel of a block of depth by the lanes of a tile, in the L2 cache, that all
 rows of the unit share. Where these are a few tiles, `b` too is read in place, if it lies so.
 """
@@ -22,8 +24,9 @@ import numpy as np
 
 from convref.kernels.jit.flat import aligned, data, empty_like, keep, load, shifted, store, word
 from convref.kernels.jit.kept import compiled
-from convref.kernels.jit.micro import HEIGHTS, MOST_VECTORS, high_tile, slim_tile
+from convref.kernels.jit.micro import MOST_VECTORS, high_tile, slim_tile
 from convref.kernels.jit.move import pack, unpack
+from convref.kernels.jit.rows import MOST_ROWS, RUN, TILE, cut_up, fill_slots
 from convref.kernels.jit.vectors import lanes_of
 
 DEPTH = 1024
@@ -35,89 +38,117 @@ FEW = 4
 BLOCK = 960
 """Most rows whose sums are held at a time: so a panel serves many, and so many positions of a
 channel are written before the next channel's, which are on other pages of memory."""
-MOST_ROWS = HEIGHTS[0]
-"""Rows of the highest tile."""
-UNIT = 15
-"""Integers that say what a unit is."""
+UNIT, SET, PART = 13, 8, 2
+"""Integers that say what a unit is, a set of phases that see alike, and a part of its rows."""
 
 
 def contract(words, a, b, out, start, stop):
-    """Units: phase, group, rows, piece of depth, tile of lanes; words as in plans.dense."""
-    all_rows, all_steps, all_b, all_places = (
+    """Units: set of phases, group, rows, piece of depth, tile of lanes; words as in plans.dense."""
+    all_rows, all_places, all_b, all_lines = (
         word(words, 0), word(words, 1), word(words, 2), word(words, 3),
     )  # fmt: skip
     units, broken, in_sums = word(words, 4), word(words, 5), load(words, 6)
     a_group, a_row, a_step = load(words, 7), load(words, 8), load(words, 9)
-    b_group, b_outer, all_b_lanes, b_run = (
+    b_group, b_step, all_b_lanes, b_run = (
         load(words, 10), load(words, 11), word(words, 12), load(words, 13),
     )  # fmt: skip
     out_group, out_row, all_out_lanes, out_run = (
         load(words, 14), load(words, 15), word(words, 16), load(words, 17),
     )  # fmt: skip
-    most, largest, limit, all_lines, across = (
-        load(words, 18), load(words, 19), load(words, 20), word(words, 21), load(words, 22),
+    most, largest, limit, sets, all_parts, all_runs = (
+        load(words, 18), load(words, 19), load(words, 20), word(words, 21), word(words, 22),
+        word(words, 23),
+    )  # fmt: skip
+    seen, seen_b, seen_lines, listed, most_parts = (
+        word(words, 24), word(words, 25), word(words, 26), load(words, 27), load(words, 28),
     )  # fmt: skip
     LANES = lanes_of(out)
     WIDTH = MOST_VECTORS * LANES
     panel_ = empty_like(out, most * WIDTH + LANES)
-    sums_ = empty_like(out, (largest + MOST_ROWS * across) * WIDTH + LANES)
-    lines = max(most, largest) + 1
-    offsets = np.empty(2 * (largest + 2 * MOST_ROWS) + 3 * most + lines, np.int64)
+    sums_ = empty_like(out, largest * WIDTH + LANES)
+    lines, slots = max(most, largest), largest + most_parts * MOST_ROWS
+    offsets = np.empty(
+        (3 + TILE) * slots + 2 * MOST_ROWS + largest + 2 * (most_parts + 1) + 2 * most + lines + 1
+        + listed, np.int64,
+    )  # fmt: skip
     panel, sums, a_rows = aligned(data(panel_)), aligned(data(sums_)), data(offsets)
-    targets = shifted(a_rows, largest + 2 * MOST_ROWS)
-    a_steps = shifted(targets, largest + 2 * MOST_ROWS)
-    b_steps = shifted(a_steps, most)
+    rows = shifted(a_rows, slots + 2 * MOST_ROWS)
+    places = shifted(rows, slots)
+    tiles = shifted(places, slots)
+    targets = shifted(tiles, TILE * slots)
+    begins = shifted(targets, largest)
+    filled = shifted(begins, most_parts + 1)
+    b_steps = shifted(filled, most_parts + 1)
     b_lines = shifted(b_steps, most)
     panel_rows = shifted(b_lines, most)
+    seen_rows = shifted(panel_rows, lines + 1)
     spread_at = spread_from = spread_count = spread_width = -1
     for unit in range(start, stop):
         line = shifted(units, unit * UNIT)
-        row_at, row_count, step_at, step_count = (
-            load(line, 0), load(line, 1), load(line, 2), load(line, 3),
+        own = shifted(sets, load(line, 0) * SET)
+        row_at, row_count, depth_at, depth_count = (
+            load(own, 0), load(own, 1), load(own, 2), load(own, 3),
         )  # fmt: skip
-        group, lane, lanes, out_at = load(line, 4), load(line, 5), load(line, 6), load(line, 7)
+        parts, part_count, runs, run_count = (
+            shifted(all_parts, load(own, 4) * PART), load(own, 5),
+            shifted(all_runs, load(own, 6) * RUN), load(own, 7),
+        )  # fmt: skip
+        group, lane, lanes, out_at = load(line, 1), load(line, 2), load(line, 3), load(line, 4)
         m_begin, m_end, d_begin, d_end = (
-            load(line, 8), load(line, 9), load(line, 10), load(line, 11),
+            load(line, 5), load(line, 6), load(line, 7), load(line, 8),
         )  # fmt: skip
-        tall, block, chunk = load(line, 12), load(line, 13), load(line, 14)
+        tall, highest, block, chunk = load(line, 9), load(line, 10), load(line, 11), load(line, 12)
         vectors = -(-lanes // LANES)
         width = vectors * LANES
         if width != spread_width:
-            for i in range(lines):
+            for i in range(lines + 1):
                 store(panel_rows, i, i * width)
+            for i in range(listed):
+                store(seen_rows, i, load(seen_lines, i) * width)
             spread_width, spread_at = width, -1
         asked = load(broken, 0) >= 0
         b_lanes, out_lanes = shifted(all_b_lanes, lane), shifted(all_out_lanes, lane)
         b_at, at = group * b_group, group * out_group + out_at
-        beside = in_a_row(out_lanes, lanes, 1)
         # What few tiles of rows read is read where it lies, if it lies as in a panel.
         few = m_end - m_begin <= FEW * tall and lanes == width and in_a_row(b_lanes, lanes, 1)
+        few = few and (in_sums or not asked)
+        few = few and in_a_row(shifted(all_lines, depth_at), depth_count, 1)
+        # Lanes that lie in the result as they do in vectors are summed there.
+        direct = lanes == width and in_a_row(out_lanes, lanes, 1) and not (asked and in_sums)
+        whole = max(1, depth_count)
         for m in range(m_begin, m_end, block):
             count = min(block, m_end - m)
-            some, inner = count // across, row_count // across
-            for i in range(across):
-                spread(
-                    group * a_group, a_row, all_rows, row_at + i, inner, m // across, some,
-                    shifted(a_rows, i * some),
-                )  # fmt: skip
-            for r in range(count, count + 2 * MOST_ROWS):
-                store(a_rows, r, load(a_rows, count - 1))
+            tile_count = cut_up(
+                runs, run_count, part_count, row_count, m, count, vectors, highest, begins, tiles
+            )
+            fill_slots(
+                runs, run_count, part_count, group * a_group, a_row, shifted(all_rows, row_at),
+                row_count, m, count, begins, filled, a_rows, rows,
+            )  # fmt: skip
             spread(at, out_row, all_places, row_at, row_count, m, count, targets)
-            # Tiles whose lanes and rows lie evenly in the result are summed there.
-            direct = across == 1 and lanes == width and beside and not (asked and in_sums)
-            for d in range(d_begin, max(d_end, d_begin + 1), chunk):
-                depth = min(chunk, d_end - d)
-                if spread_at != step_at or spread_from != d or spread_count != depth:
-                    spread(0, a_step, all_steps, step_at, step_count, d, depth, a_steps)
-                    spread(0, b_outer, all_b, step_at, step_count, d, depth, b_steps)
-                    spread(-d, step_count, all_lines, step_at, step_count, d, depth, b_lines)
-                    for i in range(depth):
-                        store(b_lines, i, load(b_lines, i) * width)
-                    spread_at, spread_from, spread_count = step_at, d, depth
-                read, read_at, read_rows, slim = panel, 0, panel_rows, vectors == 1
-                if few and (in_sums or not asked) and in_a_row(b_lines, depth, width):
-                    read, read_at, read_rows, slim = b, b_at + load(b_lanes, 0), b_steps, False
+            slot_count = load(begins, part_count)
+            for i in range(slot_count):
+                row = load(rows, i)
+                place = load(targets, row) + load(out_lanes, 0) if direct else row * width
+                store(places, i, place)
+            for i in range(slot_count, slot_count + 2 * MOST_ROWS):
+                store(a_rows, i, load(a_rows, slot_count - 1))
+            d = d_begin
+            while d < d_end or d == d_begin:
+                # Whole blocks of depth, or a piece of one that is too much for a panel.
+                begin = d % whole if chunk < whole else 0
+                depth = min(min(chunk, d_end - d), whole - begin if chunk < whole else chunk)
+                read, read_at, step = panel, 0, depth_count * width
+                if few:
+                    read, step = b, b_step
+                    read_at = b_at + load(b_lanes, 0) + d // whole * b_step
                 elif m == m_begin or d_end - d_begin > chunk:
+                    if spread_at != depth_at or spread_from != d or spread_count != depth:
+                        spread(0, b_step, all_b, depth_at, depth_count, d, depth, b_steps)
+                        spread(-d, depth_count, all_lines, depth_at, depth_count, d, depth, b_lines)
+                        for i in range(depth):
+                            store(b_lines, i, load(b_lines, i) * width)
+                        spread_at, spread_from, spread_count = depth_at, d, depth
                     pack(
                         shifted(b, b_at), limit - b_at, b_steps, b_lanes, b_run, depth, lanes,
                         panel, b_lines,
@@ -125,38 +156,67 @@ def contract(words, a, b, out, start, stop):
                     clear(panel, panel_rows, depth, lanes, width)
                     if asked and not in_sums and not finite(panel, panel_rows, depth, width):
                         store(broken, 0, 1)
-                for i in range(across):
-                    for r in range(0, some, tall):
-                        tile, tile_at, step = sums, (r * across + i) * width, across * width
-                        if direct and in_place(targets, r, tall, count):
-                            tile, tile_at = out, load(targets, r) + load(out_lanes, 0)
-                            step = load(targets, r + 1) - load(targets, r)
-                        first = i * some + r
-                        if slim:
-                            slim_tile(
-                                tall, 1, a, a_rows, first, a_steps, read, read_at, read_rows,
-                                depth, tile, tile_at, step, d == d_begin,
-                            )  # fmt: skip
-                            continue
-                        following = load(a_rows, first + 2 * tall - 1) - load(a_rows, first)
-                        high_tile(
-                            tall, vectors, a, a_rows, first, a_steps, read, read_at, read_rows,
-                            depth, tile, tile_at, step, d == d_begin, following,
-                        )  # fmt: skip
+                sum_tiles(
+                    tiles, tile_count, vectors, parts, depth_count, begin, depth, seen, seen_b,
+                    seen_lines, seen_rows, panel_rows, few, shifted(a, d // whole * a_step), a_rows,
+                    a_step, read, read_at, step, out if direct else sums, places, d == d_begin,
+                    width,
+                )  # fmt: skip
+                d += max(1, depth)
             if asked and in_sums and not finite(sums, panel_rows, count, width):
                 store(broken, 0, 1)
-            r = 0
-            while r < count:  # the other tiles, as many at a time as follow each other
-                begin = r
-                while r < count and not (direct and in_place(targets, r, tall, count)):
-                    r += tall
-                if begin < r:
-                    unpack(
-                        sums, shifted(panel_rows, begin), out, shifted(targets, begin), out_lanes,
-                        out_run, min(r, count) - begin, lanes,
-                    )  # fmt: skip
-                r += tall
+            if not direct:
+                unpack(sums, panel_rows, out, targets, out_lanes, out_run, count, lanes)
     keep(panel_, sums_, offsets)
+
+
+@compiled(fastmath=False)
+def sum_tiles(
+    tiles, tile_count, vectors, parts, depth_count, begin, depth, seen, seen_b, seen_lines,
+    seen_rows, panel_rows, few, a, a_rows, a_step, b, b_at, b_step, out, places, fresh, width,
+):  # fmt: skip
+    """All tiles of a block of rows, over the depths of a panel that their parts see."""
+    last, turns = -1, depth // depth_count if begin == 0 and depth > depth_count > 0 else 1
+    for number in range(tile_count):
+        tile = shifted(tiles, number * TILE)
+        height, slot, part = load(tile, 0), load(tile, 1), load(tile, 2)
+        if part != last:
+            first, end = load(parts, part * PART), load(parts, part * PART + 1)
+            all_seen = end - first == depth_count
+            if all_seen:
+                first, end = first + begin, first + min(begin + depth, depth_count)
+            else:
+                first = first_from(seen_lines, first, end, begin)
+                end = first_from(seen_lines, first, end, begin + depth)
+            some, at, steps = end - first, b_at, shifted(seen, first)
+            if few:
+                b_steps = shifted(seen_b, first)
+            elif all_seen:
+                b_steps = panel_rows
+            else:
+                b_steps, at = shifted(seen_rows, first), b_at - begin * width
+            slim, last = all_seen and not few and vectors == 1, part
+        following = load(a_rows, slot + 2 * height - 1) - load(a_rows, slot)
+        for turn in range(turns):
+            on_a, on_b, anew = shifted(a, turn * a_step), at + turn * b_step, fresh and turn == 0
+            if slim:
+                slim_tile(
+                    height, 1, on_a, a_rows, slot, steps, b, on_b, b_steps, some, out, 0, places,
+                    anew,
+                )  # fmt: skip
+            else:
+                high_tile(
+                    height, vectors, on_a, a_rows, slot, steps, b, on_b, b_steps, some, out, 0,
+                    places, anew, following,
+                )  # fmt: skip
+
+
+@compiled(fastmath=False)
+def first_from(numbers, begin, end, least):
+    """The first of ascending numbers that is not below ``least``."""
+    while begin < end and load(numbers, begin) < least:
+        begin += 1
+    return begin
 
 
 @compiled(fastmath=False)
@@ -168,12 +228,6 @@ def spread(at, outer_step, inner, inner_at, inner_count, begin, count, offsets):
         for j in range(some):
             store(offsets, done + j, first + load(inner, inner_at + i + j))
         done, outer, i = done + some, outer + 1, 0
-
-
-@compiled(fastmath=False)
-def in_place(targets, row, tall, count):
-    """Whether a tile from this row on is whole, and its rows lie evenly in the result."""
-    return row + tall <= count and even(shifted(targets, row), tall)
 
 
 @compiled(fastmath=False)

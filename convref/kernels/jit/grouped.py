@@ -17,7 +17,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from convref.kernels.jit.beside import SLAB, SPAN, SQUARE, clear, slide_slab
-from convref.kernels.jit.dense import MOST_ROWS, finite
+from convref.kernels.jit.dense import finite
 from convref.kernels.jit.flat import (
     aligned,
     data,
@@ -31,6 +31,7 @@ from convref.kernels.jit.flat import (
 )
 from convref.kernels.jit.kept import compiled
 from convref.kernels.jit.micro import pair_tile
+from convref.kernels.jit.rows import MOST_ROWS
 from convref.kernels.jit.vectors import by_shape, lanes_of, shuffled, vector_lanes
 
 UNIT, SUM = 3, 6

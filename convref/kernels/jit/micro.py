@@ -2,8 +2,11 @@
 
 A tile of rows x lanes sums receives the products of ``depth`` pairs:
 
-    out[out_at + r * pitch + lane] += sum over d of
+    out[out_at + places[r_at + r] + lane] += sum over d of
         a[rows[r_at + r] + a_steps[d]] * b[b_at + b_steps[d] + lane]
+
+where ``places`` may also be a number, and row r goes to ``r * places``. Rows of one place must be
+the same row, which is then summed once.
 
 Of `a`, one number at a time is read where it lies and broadcast to a vector. Its place is an outer
 sum of two offset vectors: a matrix of any strides is of this form, and so are the columns of a
@@ -26,12 +29,13 @@ those of positions in the lanes are.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from convref.kernels.jit.flat import load, pointer, store
+from convref.kernels.jit.flat import empty_like, load, pointer, store
 from convref.kernels.jit.kept import named_after
 from convref.kernels.jit.vectors import (
     broadcast,
@@ -66,7 +70,7 @@ WIDE = (
 
 
 def high_tile(
-    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh,
+    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, places, fresh,
     *ahead,
 ):  # fmt: skip
     """Add to (with ``fresh`` fill) a tile of HIGH or BROAD: the equation above, as without JIT.
@@ -74,18 +78,17 @@ def high_tile(
     ``ahead``, if given, is (distance,). Then compiled code asks memory, at every depth, for what
     lies so far on in a from what the first row reads.
     """
-    lanes = vectors * vector_lanes(out.itemsize)
-    for r in range(height):
-        for lane in range(lanes):
-            at = out_at + r * pitch + lane
-            total = out.dtype.type(0) if fresh else out[at]
-            for d in range(depth):
-                total += a[rows[r_at + r] + a_steps[d]] * b[b_at + b_steps[d] + lane]
-            out[at] = total
+    lanes, numbers = np.arange(vectors * vector_lanes(out.itemsize)), np.arange(height)
+    to = out_at + np.add.outer(row_place(places, r_at, numbers), lanes)
+    sums = np.zeros(to.shape, out.dtype) if fresh else out[to]
+    for d in range(depth):
+        column = a[rows[r_at + numbers] + a_steps[d]]
+        sums += np.multiply.outer(column, b[b_at + b_steps[d] + lanes])
+    out[to] = sums
 
 
 def wide_tile(
-    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh,
+    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, places, fresh,
     *ahead,
 ):  # fmt: skip
     """Add to (with ``fresh`` fill) a tile of WIDE.
@@ -94,12 +97,12 @@ def wide_tile(
     lies so far on in b.
     """
     high_tile(
-        height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+        height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, places, fresh
     )  # fmt: skip
 
 
 def slim_tile(
-    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, places, fresh
 ):  # fmt: skip
     """A tile of SLIM, on a panel in which each vector is followed by the next.
 
@@ -107,21 +110,33 @@ def slim_tile(
     not read, and memory is not asked for anything ahead.
     """
     high_tile(
-        height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+        height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, places, fresh
     )  # fmt: skip
 
 
 def pair_tile(
-    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh
+    height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, places, fresh
 ):  # fmt: skip
     """A tile of HIGH, but of `a` too each lane has a number of its own."""
+    lanes = np.arange(vectors * vector_lanes(out.itemsize))
     for r in range(height):
-        for lane in range(vectors * vector_lanes(out.itemsize)):
-            at = out_at + r * pitch + lane
-            total = out.dtype.type(0) if fresh else out[at]
-            for d in range(depth):
-                total += a[rows[r_at + r] + a_steps[d] + lane] * b[b_at + b_steps[d] + lane]
-            out[at] = total
+        to = out_at + r * places + lanes
+        sums = np.zeros(to.shape, out.dtype) if fresh else out[to]
+        for d in range(depth):
+            sums += a[rows[r_at + r] + a_steps[d] + lanes] * b[b_at + b_steps[d] + lanes]
+        out[to] = sums
+
+
+def row_place(places, r_at, r):
+    """Where row r of a tile goes."""
+    return places[r_at + r] if isinstance(places, np.ndarray) else r * places
+
+
+@overload(row_place)
+def _row_place(places, r_at, r):
+    if isinstance(places, types.Integer):
+        return lambda places, r_at, r: r * places
+    return lambda places, r_at, r: load(places, r_at + r)
 
 
 def _compile(
@@ -137,10 +152,12 @@ def _compile(
     @intrinsic
     def product(
         typing_context, height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out,
-        out_at, pitch, fresh, ahead,
+        out_at, places, fresh, ahead,
     ):  # fmt: skip
         i = types.int64
-        signature = types.void(i, i, a, rows, i, a_steps, b, i, b_steps, i, out, i, i, fresh, ahead)
+        signature = types.void(
+            i, i, a, rows, i, a_steps, b, i, b_steps, i, out, i, places, fresh, ahead
+        )
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             def tile(height: int, vectors: int) -> None:
@@ -153,34 +170,36 @@ def _compile(
 
     @overload(function)
     def compiled(
-        height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch, fresh,
-        *ahead,
+        height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, places,
+        fresh, *ahead,
     ):  # fmt: skip
         LANES = vector_lanes(a.dtype.bitwidth // 8)
 
         def tile(
-            height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch,
+            height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, places,
             fresh, *ahead,
         ):  # fmt: skip
             product(
                 height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at,
-                pitch, fresh, ahead,
+                places, fresh, ahead,
             )  # fmt: skip
 
         def loops(
-            height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, pitch,
+            height, vectors, a, rows, r_at, a_steps, b, b_at, b_steps, depth, out, out_at, places,
             fresh, *ahead,
         ):  # fmt: skip
-            for r in range(height):
-                for lane in range(vectors * LANES):
-                    at = out_at + r * pitch + lane
-                    if fresh:
-                        store(out, at, 0)
-                    total = load(out, at)
-                    for d in range(depth):
-                        left = load(a, load(rows, r_at + r) + load(a_steps, d) + paired * lane)
-                        total += left * load(b, b_at + load(b_steps, d) + lane)
-                    store(out, at, total)
+            sums = empty_like(out, height * vectors * LANES)
+            for i in range(sums.size):
+                at = out_at + row_place(places, r_at, i // (vectors * LANES))
+                lane = i % (vectors * LANES)
+                total = sums.dtype.type(0) if fresh else load(out, at + lane)
+                for d in range(depth):
+                    row = load(rows, r_at + i // (vectors * LANES)) + load(a_steps, d)
+                    total += load(a, row + paired * lane) * load(b, b_at + load(b_steps, d) + lane)
+                sums[i] = total
+            for i in range(sums.size):
+                at = out_at + row_place(places, r_at, i // (vectors * LANES))
+                store(out, at + i % (vectors * LANES), sums[i])
 
         return named_after(function, loops if isinstance(a.dtype, types.Complex) else tile)
 
@@ -202,7 +221,9 @@ def _tile(
     a_data, rows_data, a_steps_data, b_data, b_steps_data, out_data = (
         pointer(context, builder, signature, args, position) for position in (2, 3, 5, 6, 8, 10)
     )
-    r_at, b_at, depth, out_at, pitch, fresh = (args[n] for n in (4, 7, 9, 11, 12, 13))
+    r_at, b_at, depth, out_at, fresh = (args[n] for n in (4, 7, 9, 11, 13))
+    listed = not isinstance(signature.args[12], types.Integer)
+    places = pointer(context, builder, signature, args, 12) if listed else args[12]
 
     def vectors_at(address: ir.Value) -> list[ir.Value]:
         """Addresses of the vectors of one row of lanes."""
@@ -215,9 +236,13 @@ def _tile(
     b_base, out_base = builder.gep(b_data, [b_at]), builder.gep(out_data, [out_at])
     a_rows, out_vectors = [], []
     for r in range(height):
-        offset = builder.load(builder.gep(rows_data, [builder.add(r_at, index(r))]))
-        a_rows.append(builder.gep(a_data, [offset]))
-        out_vectors += vectors_at(builder.gep(out_base, [builder.mul(pitch, index(r))]))
+        number = builder.add(r_at, index(r))
+        a_rows.append(builder.gep(a_data, [builder.load(builder.gep(rows_data, [number]))]))
+        if listed:
+            place = builder.load(builder.gep(places, [number]))
+        else:
+            place = builder.mul(places, index(r))
+        out_vectors += vectors_at(builder.gep(out_base, [place]))
 
     ahead = cgutils.unpack_tuple(builder, args[14])
     if ahead:

@@ -14,7 +14,8 @@ import numpy as np
 from convref.geometry import Offsets
 from convref.kernels.jit import dense, thin
 from convref.kernels.jit.crew import CHUNKS_PER_THREAD
-from convref.kernels.jit.micro import BROAD_HEIGHTS, HEIGHTS, MOST_VECTORS, TALLEST, VECTORS
+from convref.kernels.jit.micro import MOST_VECTORS, TALLEST
+from convref.kernels.jit.rows import MOST_ROWS, best_height
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Phase, Placement
 
@@ -33,18 +34,9 @@ RUN = 256
 """Longest run of cells that is placed at a time with channels last."""
 
 
-def best_height(rows: int, vectors: int = VECTORS, highest: int = HEIGHTS[0]) -> int:
-    """The height of tiles that covers the rows in the fewest cycles.
-
-    A tile takes a cycle for every two products of vectors, at least four, and those of half a row.
-    """
-    heights = [n for n in BROAD_HEIGHTS.get(vectors, HEIGHTS) if n <= highest]
-    return min(heights, key=lambda n: ceil(rows, n) * (max(n * vectors, 8) + vectors / 2))
-
-
 def table(
     spans: Sequence[Span], outer_rows: int, outer_depth: int, groups: int, lanes: Sequence[int],
-    itemsize: int, threads: int, highest: int = HEIGHTS[0], across: int = 1, pieces: int = 1,
+    itemsize: int, threads: int, highest: int = MOST_ROWS, across: int = 1, pieces: int = 1,
     size: int = 0, last: bool = False,
 ) -> Offsets:  # fmt: skip
     """Units of dense.contract, a line each.
@@ -64,8 +56,8 @@ def table(
     total = groups * pieces * outer_rows
     total *= sum(row[1] * len(own) for row, own in zip(spans, tiles, strict=True))
     lines, lane_at = [], 0
-    for span, lane_count, own in zip(spans, lanes, tiles, strict=True):
-        row_at, row_count, step_at, step_count = span
+    for number, (span, lane_count, own) in enumerate(zip(spans, lanes, tiles, strict=True)):
+        _, row_count, _, step_count = span
         rows, depth = outer_rows * row_count, outer_depth * step_count
         wanted = ceil(CHUNKS_PER_THREAD * threads * rows, max(1, total)) if threads > 1 else 1
         blocks = max(1, min(wanted, rows // ROWS_PER_UNIT))
@@ -82,13 +74,15 @@ def table(
         ]
         for group in range(groups):
             for block, piece in product(range(blocks), range(pieces)):
-                d = [cut(depth, part, pieces, dense.DEPTH) for part in (piece, piece + 1)]
+                # Whole blocks of depth, where a panel holds one.
+                whole = step_count if 0 < step_count <= dense.DEPTH else dense.DEPTH
+                d = [cut(depth, part, pieces, whole) for part in (piece, piece + 1)]
                 for (lane, some), height in zip(own, heights, strict=True):
                     step = height * across
                     m = [cut(rows, part, blocks, step) for part in (block, block + 1)]
                     lines.append((
-                        row_at, row_count, step_at, step_count, group, lane_at + lane, some,
-                        piece * size, *m, *d, height, *held(m[1] - m[0], step_count, step, across),
+                        number, group, lane_at + lane, some, piece * size, *m, *d, height, highest,
+                        *held(m[1] - m[0], step_count, step, across),
                     ))  # fmt: skip
         lane_at += lane_count
     return np.array(lines, np.int64).reshape(-1, dense.UNIT)

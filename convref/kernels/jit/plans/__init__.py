@@ -22,7 +22,6 @@ from convref.phases import (
     stored,
     transposed,
     unpadded,
-    zeros_apart,
 )
 
 SCATTER = Kernel(loops.scatter)
@@ -39,12 +38,6 @@ worth storing a canvas phase by phase."""
 DEEP, ENOUGH, EMPTY = 1 << 13, 128, 16
 """Products in a sum for which a tile of positions may still need a copy of all that it sees; the
 fewest positions that fill tiles well; and one lane in how many may stay empty in a tile of them."""
-PLACED, PARTED, PACKED, MET = 4, 2, {"forward": 6, "input_grad": 3}, 1 / 4
-"""What it costs to place a cell of a channel, to write a result where those in a row become several
-phases, to pack a weight (forward, neighbouring lanes of them are further apart), and to multiply
-one with a zero."""
-SPARE = 8
-"""One product in how many may be with a zero before that counts."""
 SCRATCH, SMALL = 1 << 16, 1 << 12
 """Numbers of a group's canvases that a unit may place in a scratch array of its own, and those that
 one unit may place for all others."""
@@ -132,9 +125,10 @@ def choice(operator: str, g: Geometry, x: View, y: View, itemsize: int) -> tuple
 def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``y = w @ cols``: rows are positions, lanes filters, depth (c, t)."""
     kernel, _ = choice("forward", g, x, y, itemsize)
-    seen = seen_forward(kernel, g, x.channels, y.channels, itemsize)
-    zeros = seen.placement is None and not g.canvas_is_input
-    plan = contract(kernel, x, y, seen, (w[0], w[2], w[1]), zeros, itemsize, threads)
+    seen = as_one_phase(stored(g, kernel.startswith("thin")))
+    itself = seen_itself("forward", kernel, g, seen, x, y, itemsize)
+    strides = w[0], w[2], w[1]
+    plan = contract(kernel, x, y, seen, itself, strides, itself is not None, itemsize, threads)
     return plan._replace(covers=seen.covers)
 
 
@@ -143,54 +137,37 @@ def forward_among_zeros(
 ) -> Plan:
     """The same with all zeros of the padding in place, for weights that are not finite."""
     seen = as_one_phase(stored(g, False))
-    return contract("dense", x, y, seen, (w[0], w[2], w[1]), False, itemsize, threads)
+    return contract("dense", x, y, seen, None, (w[0], w[2], w[1]), False, itemsize, threads)
 
 
 def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
     """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
     kernel, _ = choice("input_grad", g, x, y, itemsize)
-    seen = seen_backward(kernel, g, x.channels, itemsize)
-    plan = contract(kernel, y, x, seen, w, seen.placement is not None, itemsize, threads)
+    seen = (kernel == "inner" and unpadded(g, True)) or transposed(g)
+    itself = seen_itself("input_grad", kernel, g, seen, y, x, itemsize)
+    zeros = seen.placement is not None and itself is None
+    plan = contract(kernel, y, x, seen, itself, w, zeros, itemsize, threads)
     return plan._replace(covers=seen.covers)
 
 
-def seen_forward(kernel: str, g: Geometry, channels: int, filters: int, itemsize: int) -> Seen:
-    """What the results of a group see: x itself, or x among the zeros of its padding.
+def seen_itself(
+    operator: str, kernel: str, g: Geometry, seen: Seen, a: View, out: View, itemsize: int
+) -> Seen | None:
+    """The operand itself, where that takes `dense` less time than to see it among zeros.
 
-    Nothing is placed where they see x itself, but positions near the ends are phases of their own,
-    for each of which `dense` packs its weights.
+    Then nothing is placed, and positions near the ends of an axis see fewer taps. Sums are the
+    same, for they go in the same order.
     """
-    among_zeros = as_one_phase(stored(g, kernel.startswith("thin")))
-    placed_anyway = kernel != "dense" or dense.may_be_few(among_zeros.phases, itemsize)
-    if placed_anyway or among_zeros.placement is None:
-        return among_zeros
-    parted = PARTED * prod(g.output_size) * filters
-    itself = channels * spared("forward", g, among_zeros.cells, filters) >= parted
-    return (itself and unpadded(g, False)) or among_zeros
-
-
-def seen_backward(kernel: str, g: Geometry, channels: int, itemsize: int) -> Seen:
-    """What the input gradient of so many channels a group sees: dy itself, or dy among zeros."""
-    among_zeros = transposed(g)
-    itself = kernel == "inner"
-    if kernel == "dense" and not dense.may_be_few(among_zeros.phases, itemsize):
-        itself = spared("input_grad", g, among_zeros.cells, channels) >= 0
-    return (itself and unpadded(g, True)) or among_zeros
-
-
-def spared(operator: str, g: Geometry, cells: int, lanes: int) -> float:
-    """What each channel that is seen spares where no canvas of so many cells is made for it.
-
-    That is to place it and to multiply its zeros, less the weights to be packed for the ends.
-    """
-    taps, products, of = zeros_apart(g, operator == "input_grad")
-    met = max(0, products - of // SPARE)
-    return PLACED * cells + (MET * met - PACKED[operator] * taps) * lanes
+    if kernel != "dense" or seen.placement is None:
+        return None
+    itself = unpadded(g, operator == "input_grad")
+    return itself if itself and dense.sees_itself(a, out, seen, itself, itemsize) else None
 
 
 def contract(
-    kernel: str, a: View, out: View, seen: Seen, w: Ints, flag: bool, itemsize: int, threads: int
-) -> Plan:
+    kernel: str, a: View, out: View, seen: Seen, itself: Seen | None, w: Ints, flag: bool,
+    itemsize: int, threads: int,
+) -> Plan:  # fmt: skip
     """A plan for sums over channels and taps.
 
     ``w`` are the strides of the weights for a group, a depth and a lane, and ``flag`` asks whether
@@ -199,7 +176,7 @@ def contract(
     if kernel == "beside":
         return beside.contract(a, out, seen, w, flag, itemsize, threads)
     if kernel == "dense":
-        return dense.contract(a, out, seen, w, flag, itemsize, threads)
+        return dense.contract(a, out, seen, itself, w, flag, itemsize, threads)
     if kernel == "inner":
         return inner.contract(a, out, seen, w, itemsize, threads)
     if kernel == "grouped":

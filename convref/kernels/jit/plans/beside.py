@@ -5,11 +5,11 @@ import numpy as np
 from convref.geometry import Geometry, Offsets
 from convref.kernels.jit import beside
 from convref.kernels.jit.crew import Kernel, listed
-from convref.kernels.jit.dense import MOST_ROWS
 from convref.kernels.jit.pieces import in_slides
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
+from convref.kernels.jit.rows import MOST_ROWS, best_height
 from convref.kernels.jit.slabs import in_slabs
-from convref.kernels.jit.units import best_height, ceil
+from convref.kernels.jit.units import ceil
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Seen, as_one_phase, stored
 

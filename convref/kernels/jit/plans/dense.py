@@ -6,15 +6,15 @@ few numbers that positions see are what is packed.
 """
 
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from convref.geometry import Geometry, Offsets
 from convref.kernels.jit import dense
 from convref.kernels.jit.crew import Kernel, listed
-from convref.kernels.jit.dense import MOST_ROWS
 from convref.kernels.jit.micro import MOST_VECTORS, VECTORS
+from convref.kernels.jit.parts import Parts, near_ends, on_itself, pay, whole
 from convref.kernels.jit.plans.plan import (
     UNASKED,
     Ints,
@@ -25,6 +25,7 @@ from convref.kernels.jit.plans.plan import (
     canvas_strides,
     placing,
 )
+from convref.kernels.jit.rows import MOST_ROWS
 from convref.kernels.jit.units import (
     PIECE,
     ROWS_PER_UNIT,
@@ -32,6 +33,7 @@ from convref.kernels.jit.units import (
     ceil,
     end_to_end,
     joined,
+    lane_tiles,
     lanes_of_phases,
     longest_run,
     most_taps,
@@ -50,8 +52,12 @@ WAYS, PAGE = 8, 4096
 """Most rows of a tile that are a multiple of so many bytes apart, as those of weights often are: a
 nearest cache of 8 ways holds only so many lines of such addresses."""
 FAR = 32
-"""Depths of weights in place, where each lies on a page of its own, that a tile takes before the
+"""Channels of weights in place, where each lies on a page of its own, that a tile takes before the
 next tile takes what lies beside them: more lines of such addresses would not stay in a cache."""
+LEAST, LISTED = 1 << 7, 1 << 13
+"""Fewest depths in a list that a tile goes through before it begins anew a block of channels
+further on, so that this does not count; and most depths in the lists of all parts together, so that
+these stay in a cache."""
 
 WIDE, MOST_TAPS = 128, 40
 """With channels side by side, a weight gradient has those that a tap sees as the rows of a tile, if
@@ -95,15 +101,15 @@ class Side(NamedTuple):
 
 
 def contract(
-    a: View, out: View, seen: Seen, w: Ints, flag: bool, itemsize: int, threads: int
-) -> Plan:
+    a: View, out: View, seen: Seen, itself: Seen | None, w: Ints, flag: bool, itemsize: int,
+    threads: int,
+) -> Plan:  # fmt: skip
     """Sums over channels and taps, with the strides of w for a group, a depth and a lane.
 
     Phases that see alike, and differ in their weights and places only, are lanes beside each other.
+    Where the operand is seen ``itself``, positions near the ends see fewer taps.
     """
     sets = alike(seen.phases)
-    a_n, a_g, a_c, a_i = canvas_strides(a, seen.placement)
-    first = placing(a, seen.placement, itemsize)
     counts = [len(own) * out.channels for own in sets]
     row_counts = [a.samples * len(own[0].origins) for own in sets]
     few = positions_fill_lanes(row_counts, counts, vector_lanes(itemsize))
@@ -112,10 +118,20 @@ def contract(
     w_lanes, out_lanes = lanes_of_phases(
         sets, out.channels, w[2], out.strides[2], out.strides[3], by_channel
     )
-    few_at_most = may_be_few(seen.phases, itemsize)
-    block = side_by_side(a.channels, seen.phases) if a.last and not few_at_most else 1
+    by_tap = a.last and not may_be_few(seen.phases, itemsize)
+    phases = [own[0] for own in sets]
+    seen = seen if itself is None else itself
+    far, listed = few and w[1] * itemsize >= PAGE, 0
+    if itself is not None and not by_tap:  # else the order of sums, too, would depend on it
+        listed = sum(len(phase.taps) for phase in itself.phases)
+    T = most_taps(tuple(phases))
+    block = a.channels if far else side_by_side(a.channels, T, listed)
+    if itself is not None:
+        phases = [on_itself(phase, itself) for phase in phases]
+    a_n, a_g, a_c, a_i = canvas_strides(a, seen.placement)
+    first = placing(a, seen.placement, itemsize)
     spans, (taps, steps, origins, positions) = joined(
-        tuple(tap_by_tap(own[0], np.arange(block), w[1], a_c, a_i) for own in sets)
+        tuple(in_blocks(phase, np.arange(block), w[1], a_c, a_i, by_tap) for phase in phases)
     )
     canvas = Side(
         origins * a_i, positions * out.strides[3], [(at, count) for at, count, _, _ in spans],
@@ -135,11 +151,29 @@ def contract(
         a.channels // block, a.groups, lanes.counts, itemsize, threads, highest,
         last=out.last and not few,
     )  # fmt: skip
-    if few and w[1] * itemsize >= PAGE:
-        units[:, 14] = np.minimum(units[:, 14], FAR * units[:, 3])
-    depths = [(at, count) for _, _, at, count in spans]
-    plan = _plan(first, rows, lanes, depths, units, out.strides[1], itemsize, flag, in_sums=few)
+    if far:
+        units[:, 12] = np.minimum(units[:, 12], FAR * T)
+    parts = whole(spans)
+    if itself is not None:
+        numbers = [numbered(len(phase.taps), block, by_tap) for phase in phases]
+        parts = near_ends(phases, itself, spans, numbers)
+    plan = _plan(
+        first, rows, lanes, [span[2:] for span in spans], parts, units, out.strides[1], itemsize,
+        flag, in_sums=few,
+    )  # fmt: skip
     return plan._replace(swapped=few)
+
+
+def sees_itself(a: View, out: View, seen: Seen, itself: Seen, itemsize: int) -> bool:
+    """Whether positions near the ends had better be parts of their own than see zeros."""
+    sets, vector = alike(seen.phases), vector_lanes(itemsize)
+    counts = [len(own) * out.channels for own in sets]
+    if positions_fill_lanes([a.samples * len(own[0].origins) for own in sets], counts, vector):
+        return False
+    tiles = [
+        [ceil(some, vector) for _, some in lane_tiles(count, itemsize, 1, 1)] for count in counts
+    ]
+    return pay([own[0] for own in sets], itself, a.channels, tiles, seen.cells)
 
 
 def may_be_few(phases: tuple[Phase, ...], itemsize: int) -> bool:
@@ -147,26 +181,49 @@ def may_be_few(phases: tuple[Phase, ...], itemsize: int) -> bool:
     return all(len(phase.origins) <= VECTORS * vector_lanes(itemsize) for phase in phases)
 
 
-def side_by_side(channels: int, phases: tuple[Phase, ...]) -> int:
-    """How many channels of a block are read at a tap before the next tap.
+def side_by_side(channels: int, T: int, listed: int) -> int:
+    """How many channels make a block of depth: a tile takes so many from one list of offsets.
 
-    As many as a panel holds: memory is read in the order it lies in, and taps may be far apart.
+    As many as a panel holds, and as all lists together hold, with ``listed`` offsets for each
+    channel. Where these are too few, a block has more than a panel holds, which gets it in pieces.
     """
-    most = dense.DEPTH // max(1, most_taps(phases))
-    return max((n for n in range(1, min(channels, most) + 1) if channels % n == 0), default=1)
+    divisors = [n for n in range(1, channels + 1) if channels % n == 0]
+    held = [n for n in divisors if n * T <= dense.DEPTH and n * listed <= LISTED]
+    enough = [n for n in divisors if n * T >= LEAST]
+    block = max(held, default=1)
+    return block if block * T >= LEAST else min(enough, default=channels)
 
 
-def tap_by_tap(phase: Phase, block: Offsets, w_c: int, a_c: int, a_i: int) -> Phase:
-    """A phase with offsets in numbers, of all channels of a block at a tap before the next tap."""
+def in_blocks(
+    phase: Phase, block: Offsets, w_c: int, a_c: int, a_i: int, by_tap: bool
+) -> Phase:  # fmt: skip
+    """A phase with offsets in numbers, of all channels of a block.
+
+    ``by_tap`` all channels are seen at a tap before the next tap: where these lie side by side,
+    memory is read in its order, and taps may be far apart.
+    """
+    order: Literal["C", "F"] = "C" if by_tap else "F"
     return phase._replace(
-        taps=np.add.outer(phase.taps, block * w_c).ravel(),
-        steps=np.add.outer(phase.steps * a_i, block * a_c).ravel(),
+        taps=np.add.outer(phase.taps, block * w_c).ravel(order),
+        steps=np.add.outer(phase.steps * a_i, block * a_c).ravel(order),
     )
 
 
-def in_memory_order(depths: Offsets, spans: list[tuple[int, int]]) -> tuple[Offsets, Offsets]:
-    """The depths of each phase as they lie in memory, and for each the line of the panel it is."""
-    orders = [np.argsort(depths[at : at + count], kind="stable") for at, count in spans]
+def numbered(taps: int, block: int, by_tap: bool) -> Offsets:
+    """Which depths of `in_blocks` are (taps, channels of a block)."""
+    numbers = np.arange(taps * block)
+    return numbers.reshape(taps, block) if by_tap else numbers.reshape(block, taps).T
+
+
+def in_memory_order(
+    depths: Offsets, spans: list[tuple[int, int]], most: int
+) -> tuple[Offsets, Offsets]:
+    """The depths of each phase as they lie in memory, and for each the line of the panel it is.
+
+    More than that are left as they are: they come into a panel piece by piece.
+    """
+    lists = [depths[at : at + count] for at, count in spans]
+    orders = [np.argsort(own if len(own) <= most else own * 0, kind="stable") for own in lists]
     starts = [at for at, _ in spans]
     found = [at + order for at, order in zip(starts, orders, strict=True)]
     return depths[end_to_end(found)], end_to_end(orders)
@@ -218,7 +275,8 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
         [(*rows.spans[0], 0, P)], rows.outer, x.samples, x.groups, lanes.counts, itemsize, threads,
         across=across, pieces=pieces, size=size,
     )  # fmt: skip
-    plan = _plan(first, rows, lanes, [(0, P)], units, w[0], itemsize, across=across)
+    parts = whole([(*rows.spans[0], 0, P)], across)
+    plan = _plan(first, rows, lanes, [(0, P)], parts, units, w[0], itemsize)
     return plan._replace(pieces=pieces, swapped=turned)
 
 
@@ -260,34 +318,39 @@ def _plan(
     rows: Side,
     lanes: Side,
     depths: list[tuple[int, int]],
+    parts: Parts,
     units: Offsets,
     out_group: int,
     itemsize: int,
     flag: bool = False,
     in_sums: bool = False,
-    across: int = 1,
 ) -> Plan:
-    """A plan for units that `table` made of these rows and lanes.
-
-    A tile takes rows that are ``across`` apart, so units and blocks end where all of these do.
-    """
-    row_counts, sums = units[:, 9] - units[:, 8], units[:, 11] - units[:, 10]
+    """A plan for units that `table` made of these rows and lanes."""
+    row_counts, sums = units[:, 6] - units[:, 5], units[:, 8] - units[:, 7]
     deepest = int(sums.max(initial=0))
     # What a number that is not finite leaves is found in the sums, where it need not be in the
     # panel, or where they are fewer.
     in_sums |= int(row_counts.max(initial=0)) < int(sums.min(initial=deepest))
-    block, most = units[:, 13].max(initial=0), min(deepest, int(units[:, 14].max(initial=0)))
+    block, most = units[:, 11].max(initial=0), min(deepest, int(units[:, 12].max(initial=0)))
     of_lanes = lanes.listed(lanes.each, lanes.outer_steps[0])
     in_out = lanes.listed(lanes.places, lanes.outer_steps[1])
     vector = vector_lanes(itemsize)
-    b_depths, b_lines = in_memory_order(lanes.depths, depths)
-    lists = rows.each, rows.depths, b_depths, rows.places, units
+    whole_up_to = int(units[:, 12].min(initial=dense.DEPTH))
+    b_depths, b_lines = in_memory_order(lanes.depths, depths, whole_up_to)
+    lists = rows.each, rows.places, b_depths, b_lines, units
     ends = end_to_end(of_lanes), end_to_end(in_out)
+    sets = [
+        (*row, *depth, *own) for row, depth, own in zip(rows.spans, depths, parts.sets, strict=True)
+    ]
+    own = (
+        np.array(sets, np.int64), parts.parts, parts.runs, rows.depths[parts.seen],
+        lanes.depths[parts.seen], parts.lines,
+    )  # fmt: skip
     words = listed(
         *lists, UNASKED, in_sums, rows.group, rows.outer_steps[0], rows.depth_step,
         lanes.group, lanes.depth_step, ends[0], longest_run(of_lanes, vector), out_group,
         rows.outer_steps[1], ends[1], longest_run(in_out, vector), most, block, lanes.size,
-        b_lines, across,
+        *own, parts.listed * len(parts.lines), parts.most,
     )  # fmt: skip
-    kept = *lists, *ends, b_lines
+    kept = *lists, *ends, *own
     return Plan(first, DENSE, words, len(units), kept, flag=5 * flag)

@@ -7,13 +7,13 @@ import numpy as np
 from convref.geometry import Geometry
 from convref.kernels.jit import grouped
 from convref.kernels.jit.crew import Kernel, listed
-from convref.kernels.jit.dense import MOST_ROWS
 from convref.kernels.jit.micro import VECTORS
 from convref.kernels.jit.pieces import Slides, in_slides
 from convref.kernels.jit.plans.beside import grid, lane_blocks
 from convref.kernels.jit.plans.plan import UNASKED, Ints, Plan, View
+from convref.kernels.jit.rows import MOST_ROWS, best_height
 from convref.kernels.jit.slabs import CELLS, in_slabs
-from convref.kernels.jit.units import PIECE, best_height, ceil, cut
+from convref.kernels.jit.units import PIECE, ceil, cut
 from convref.kernels.jit.vectors import vector_lanes
 from convref.phases import Seen, as_one_phase, stored
 
