@@ -27,9 +27,14 @@ def tiles_and_slots(
     )  # fmt: skip
     fill_slots(
         data(runs), run_count, parts, 7, outer_step, data(inner_rows), inner_rows.size, m, count,
-        data(begins), data(filled), data(offsets), data(rows),
+        False, data(begins), data(filled), data(offsets),
     )  # fmt: skip
-    keep(runs, inner_rows, begins, filled, tiles, offsets, rows)
+    block = np.arange(count)
+    fill_slots(
+        data(runs), run_count, parts, 0, 0, data(block), inner_rows.size, m, count,
+        True, data(begins), data(filled), data(rows),
+    )  # fmt: skip
+    keep(runs, inner_rows, begins, filled, tiles, offsets, rows, block)
     return number
 
 

@@ -38,7 +38,7 @@ FEW = 4
 BLOCK = 960
 """Most rows whose sums are held at a time: so a panel serves many, and so many positions of a
 channel are written before the next channel's, which are on other pages of memory."""
-UNIT, SET, PART = 13, 8, 2
+UNIT, SET, PART = 13, 9, 2
 """Integers that say what a unit is, a set of phases that see alike, and a part of its rows."""
 
 
@@ -65,16 +65,15 @@ def contract(words, a, b, out, start, stop):
     LANES = lanes_of(out)
     WIDTH = MOST_VECTORS * LANES
     panel_ = empty_like(out, most * WIDTH + LANES)
-    sums_ = empty_like(out, largest * WIDTH + LANES)
-    lines, slots = max(most, largest), largest + most_parts * MOST_ROWS
+    sums_ = empty_like(out, (largest + MOST_ROWS) * WIDTH + LANES)
+    lines, slots = max(most, largest + MOST_ROWS), largest + most_parts * MOST_ROWS
     offsets = np.empty(
-        (3 + TILE) * slots + 2 * MOST_ROWS + largest + 2 * (most_parts + 1) + 2 * most + lines + 1
+        (2 + TILE) * slots + 2 * MOST_ROWS + largest + 2 * (most_parts + 1) + 2 * most + lines + 1
         + listed, np.int64,
     )  # fmt: skip
     panel, sums, a_rows = aligned(data(panel_)), aligned(data(sums_)), data(offsets)
-    rows = shifted(a_rows, slots + 2 * MOST_ROWS)
-    places = shifted(rows, slots)
-    tiles = shifted(places, slots)
+    slot_places = shifted(a_rows, slots + 2 * MOST_ROWS)
+    tiles = shifted(slot_places, slots)
     targets = shifted(tiles, TILE * slots)
     begins = shifted(targets, largest)
     filled = shifted(begins, most_parts + 1)
@@ -111,8 +110,7 @@ def contract(words, a, b, out, start, stop):
         b_at, at = group * b_group, group * out_group + out_at
         # What few tiles of rows read is read where it lies, if it lies as in a panel.
         few = m_end - m_begin <= FEW * tall and lanes == width and in_a_row(b_lanes, lanes, 1)
-        few = few and (in_sums or not asked)
-        few = few and in_a_row(shifted(all_lines, depth_at), depth_count, 1)
+        few = few and load(own, 8) and (in_sums or not asked)
         # Lanes that lie in the result as they do in vectors are summed there.
         direct = lanes == width and in_a_row(out_lanes, lanes, 1) and not (asked and in_sums)
         whole = max(1, depth_count)
@@ -123,16 +121,21 @@ def contract(words, a, b, out, start, stop):
             )
             fill_slots(
                 runs, run_count, part_count, group * a_group, a_row, shifted(all_rows, row_at),
-                row_count, m, count, begins, filled, a_rows, rows,
+                row_count, m, count, False, begins, filled, a_rows,
             )  # fmt: skip
-            spread(at, out_row, all_places, row_at, row_count, m, count, targets)
-            slot_count = load(begins, part_count)
-            for i in range(slot_count):
-                row = load(rows, i)
-                place = load(targets, row) + load(out_lanes, 0) if direct else row * width
-                store(places, i, place)
-            for i in range(slot_count, slot_count + 2 * MOST_ROWS):
-                store(a_rows, i, load(a_rows, slot_count - 1))
+            places = panel_rows  # slots of one part are in the order of the rows
+            if direct or part_count > 1:
+                places = slot_places
+                fill_slots(
+                    runs, run_count, part_count, at + load(out_lanes, 0) if direct else 0, out_row,
+                    shifted(all_places, row_at) if direct else panel_rows, row_count, m, count,
+                    not direct, begins, filled, places,
+                )  # fmt: skip
+            if not direct:
+                spread(at, out_row, all_places, row_at, row_count, m, count, targets)
+            last = load(begins, part_count) - 1
+            for i in range(last + 1, last + 1 + 2 * MOST_ROWS):
+                store(a_rows, i, load(a_rows, last))
             d = d_begin
             while d < d_end or d == d_begin:
                 # Whole blocks of depth, or a piece of one that is too much for a panel.

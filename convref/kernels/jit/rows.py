@@ -76,12 +76,13 @@ def cut_up(runs, run_count, part_count, inner_count, m, count, vectors, highest,
 
 @compiled(fastmath=False)
 def fill_slots(
-    runs, run_count, part_count, at, outer_step, inner_rows, inner_count, m, count, begins, filled,
-    offsets, rows,
+    runs, run_count, part_count, at, outer_step, listed, inner_count, m, count, of_block, begins,
+    filled, slots,
 ):  # fmt: skip
-    """The rows m to m + count in their slots: their offsets, and which of the block they are.
+    """What a list holds for each of the rows m to m + count, in the slots of these.
 
-    In slots beyond the last row of a part there is that row again.
+    That is ``at + outer * outer_step + listed[inner]``, or of a list for rows of the block its
+    i-th number for row m + i. Slots beyond the last row of a part hold the same as that.
     """
     for part in range(part_count):
         store(filled, part, load(begins, part))
@@ -89,11 +90,11 @@ def fill_slots(
     inner, run = found(runs, run_count, inner_count, m)
     while i < count:
         some = min(end_of(runs, run_count, inner_count, run) - inner, count - i)
-        part, first = load(runs, run * RUN + 1), at + outer * outer_step
+        part = load(runs, run * RUN + 1)
         slot = load(filled, part)
+        first, source = (at, i) if of_block else (at + outer * outer_step, inner)
         for j in range(some):
-            store(offsets, slot + j, first + load(inner_rows, inner + j))
-            store(rows, slot + j, i + j)
+            store(slots, slot + j, first + load(listed, source + j))
         store(filled, part, slot + some)
         i, run = i + some, run + 1
         if run == run_count:
@@ -101,8 +102,7 @@ def fill_slots(
         inner = load(runs, run * RUN)
     for part in range(part_count):
         for slot in range(load(filled, part), load(begins, part + 1)):
-            store(offsets, slot, load(offsets, slot - 1))
-            store(rows, slot, load(rows, slot - 1))
+            store(slots, slot, load(slots, slot - 1))
 
 
 @compiled(fastmath=False)

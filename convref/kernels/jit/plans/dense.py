@@ -181,14 +181,15 @@ def may_be_few(phases: tuple[Phase, ...], itemsize: int) -> bool:
     return all(len(phase.origins) <= VECTORS * vector_lanes(itemsize) for phase in phases)
 
 
-def side_by_side(channels: int, T: int, listed: int) -> int:
+def side_by_side(channels: int, T: int, listed: int = 0, most: int = dense.DEPTH) -> int:
     """How many channels make a block of depth: a tile takes so many from one list of offsets.
 
     As many as a panel holds, and as all lists together hold, with ``listed`` offsets for each
     channel. Where these are too few, a block has more than a panel holds, which gets it in pieces.
+    Of a weight gradient it is samples, with as many positions each as a channel has taps else.
     """
     divisors = [n for n in range(1, channels + 1) if channels % n == 0]
-    held = [n for n in divisors if n * T <= dense.DEPTH and n * listed <= LISTED]
+    held = [n for n in divisors if n * T <= most and n * listed <= LISTED]
     enough = [n for n in divisors if n * T >= LEAST]
     block = max(held, default=1)
     return block if block * T >= LEAST else min(enough, default=channels)
@@ -216,16 +217,21 @@ def numbered(taps: int, block: int, by_tap: bool) -> Offsets:
 
 
 def in_memory_order(
-    depths: Offsets, spans: list[tuple[int, int]], most: int
+    depths: Offsets, spans: list[tuple[int, int]], chunks: list[int]
 ) -> tuple[Offsets, Offsets]:
     """The depths of each phase as they lie in memory, and for each the line of the panel it is.
 
-    More than that are left as they are: they come into a panel piece by piece.
+    Those of more than a chunk come into a panel piece by piece, and each piece as it lies.
     """
     lists = [depths[at : at + count] for at, count in spans]
-    orders = [np.argsort(own if len(own) <= most else own * 0, kind="stable") for own in lists]
-    starts = [at for at, _ in spans]
-    found = [at + order for at, order in zip(starts, orders, strict=True)]
+    orders = [
+        end_to_end([
+            begin + np.argsort(own[begin : begin + chunk], kind="stable")
+            for begin in range(0, len(own), chunk)
+        ])
+        for own, chunk in zip(lists, chunks, strict=True)
+    ]  # fmt: skip
+    found = [at + order for (at, _), order in zip(spans, orders, strict=True)]
     return depths[end_to_end(found)], end_to_end(orders)
 
 
@@ -246,13 +252,17 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     a_n, a_g, a_c, a_i = canvas_strides(x, seen.placement)
     first = placing(x, seen.placement, itemsize)
     C, T, P, K = x.channels, len(seen.taps), len(seen.origins), y.channels
+    block = max(1, side_by_side(x.samples, P, most=dense.SHORT_DEPTH))
+    each, depth = np.arange(block), block * P
     columns = Side(
-        seen.taps * a_i, np.arange(T), [(0, T)], C, (a_c, w[2]), seen.origins * a_i, a_n,
-        a_g, canvas_size(x, first, seen.cells),
+        seen.taps * a_i, np.arange(T), [(0, T)], C, (a_c, w[2]),
+        np.add.outer(each * a_n, seen.origins * a_i).ravel(), block * a_n, a_g,
+        canvas_size(x, first, seen.cells),
     )  # fmt: skip
     filters = Side(
         np.arange(K) * y.strides[2], np.arange(K) * w[1], [(0, K)], 1, (0, 0),
-        np.arange(P) * y.strides[3], y.strides[0], y.strides[1], y.samples * y.groups * K * P,
+        np.add.outer(each * y.strides[0], np.arange(P) * y.strides[3]).ravel(),
+        block * y.strides[0], y.strides[1], y.samples * y.groups * K * P,
     )  # fmt: skip
     turned = channels_fill_lanes(x, K, seen, vector)
     rows, lanes = columns, filters
@@ -271,12 +281,12 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
     # of pieces lets two of them, or four, end together.
     pieces = PIECES // (tiles * ceil(count, ROWS_PER_UNIT))
     pieces = max(1, min(pieces, x.samples * P // PIECE, PARTIAL // size) // 2 * 2)
+    spans = [(*rows.spans[0], 0, depth)]
     units = table(
-        [(*rows.spans[0], 0, P)], rows.outer, x.samples, x.groups, lanes.counts, itemsize, threads,
+        spans, rows.outer, x.samples // block, x.groups, lanes.counts, itemsize, threads,
         across=across, pieces=pieces, size=size,
     )  # fmt: skip
-    parts = whole([(*rows.spans[0], 0, P)], across)
-    plan = _plan(first, rows, lanes, [(0, P)], parts, units, w[0], itemsize)
+    plan = _plan(first, rows, lanes, [(0, depth)], whole(spans, across), units, w[0], itemsize)
     return plan._replace(pieces=pieces, swapped=turned)
 
 
@@ -335,12 +345,13 @@ def _plan(
     of_lanes = lanes.listed(lanes.each, lanes.outer_steps[0])
     in_out = lanes.listed(lanes.places, lanes.outer_steps[1])
     vector = vector_lanes(itemsize)
-    whole_up_to = int(units[:, 12].min(initial=dense.DEPTH))
-    b_depths, b_lines = in_memory_order(lanes.depths, depths, whole_up_to)
+    chunks = [int(units[units[:, 0] == n, 12].max(initial=1)) for n in range(len(depths))]
+    b_depths, b_lines = in_memory_order(lanes.depths, depths, chunks)
     lists = rows.each, rows.places, b_depths, b_lines, units
     ends = end_to_end(of_lanes), end_to_end(in_out)
     sets = [
-        (*row, *depth, *own) for row, depth, own in zip(rows.spans, depths, parts.sets, strict=True)
+        (*row, at, count, *own, np.array_equal(b_lines[at : at + count], np.arange(count)))
+        for row, (at, count), own in zip(rows.spans, depths, parts.sets, strict=True)
     ]
     own = (
         np.array(sets, np.int64), parts.parts, parts.runs, rows.depths[parts.seen],
