@@ -24,7 +24,7 @@ from convref.geometry import Geometry
 from convref.kernels import naive
 from convref.kernels.jit import plans
 from convref.kernels.jit.micro import VECTORS
-from convref.kernels.jit.plans.dense import FAR, PAGE, positions_fill_lanes
+from convref.kernels.jit.plans.dense import EACH, FAR, MANY, PAGE, RESULTS, one_tile
 from convref.kernels.jit.vectors import vector_lanes
 from convref.threads import using_threads
 
@@ -130,7 +130,7 @@ def test_what_is_not_finite_goes_where_the_definition_takes_it(operator: str, na
 
 def test_only_where_lanes_are_nearly_full_and_filters_are_more() -> None:
     def chosen(positions: int, filters: int) -> bool:
-        return positions_fill_lanes([positions], [filters], LANES)
+        return one_tile(positions, filters, LANES)
 
     full = VECTORS * LANES
     assert [P for P in range(1, full + 2) if chosen(P, 100 * full)] == [
@@ -139,7 +139,59 @@ def test_only_where_lanes_are_nearly_full_and_filters_are_more() -> None:
     ]
     assert chosen(full, 2 * full)
     assert not chosen(full, 2 * full - 1)
-    assert not positions_fill_lanes([full, 1], [4 * full, 4 * full], LANES)
+
+
+ONE_TAP = {
+    "many": Geometry.of(MANY + 3, 1),
+    "rows": Geometry.of((16, MANY // 16), 1),
+    "stride": Geometry.of((2 * 16, MANY // 8 - 1), 1, stride=2),
+    "padding": Geometry.of(MANY, 1, padding=1),
+}
+"""Geometries of one tap that many positions see."""
+CHANNELS = 11
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ONE_TAP)
+def test_one_tap_of_many_filters(name: str, dtype: str) -> None:
+    case = Case(ONE_TAP[name], RESULTS, CHANNELS, dtype)
+    assert is_swapped(case, "forward")
+    check(case, "forward", "dense")
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_one_tap_seen_by_many_channels(batch: int) -> None:
+    case = Case(ONE_TAP["rows"], CHANNELS, RESULTS, batch=batch)
+    assert is_swapped(case, "input_grad")
+    check(case, "input_grad", "dense")
+
+
+def test_only_of_many_positions_and_filters_side_by_side() -> None:
+    def chosen(geometry: Geometry, filters: int = RESULTS, batch: int = 1, last: bool = False):
+        return is_swapped(Case(geometry, filters, CHANNELS, batch=batch), "forward", (last, last))
+
+    few, many = Geometry.of(EACH, 1), Geometry.of(MANY, 1)
+    assert chosen(few, batch=MANY // EACH)
+    assert not chosen(few, batch=MANY // EACH - 1)
+    assert not chosen(Geometry.of(EACH - 1, 1), batch=MANY // EACH + 1)
+    assert chosen(many)
+    assert not chosen(many, filters=RESULTS - 1)
+    assert not chosen(many, last=True)
+    assert not chosen(Geometry.of(MANY + 1, 2))
+    far = Case(many, CHANNELS, PAGE // 8)
+    assert not is_swapped(far, "input_grad")
+
+
+def test_bits_of_one_tap_depend_on_neither_batch_nor_threads() -> None:
+    case = Case(Geometry.of(EACH, 1), RESULTS, CHANNELS, "float32", batch=MANY // EACH)
+    x, w, y = inexact(case)
+    together = laid((x, w, y), (False, False))
+    fill("forward", "dense", together, case.geometry)
+    for threads in (1, 3):
+        alone = laid((x[:1], w, y[:1]), (False, False))
+        with using_threads(threads):
+            fill("forward", "dense", alone, case.geometry)
+        assert alone[2].tobytes() == together[2][:1].tobytes()
 
 
 def compute_between_forbidden_pages() -> None:

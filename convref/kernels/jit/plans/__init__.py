@@ -64,7 +64,7 @@ def choose(
         if depth <= DEEP and positions >= ENOUGH and leaves_empty(lanes, vector_lanes(itemsize)):
             return "thin", f"{lanes} channels leave lanes of a tile empty: positions fill them"
     if lanes > FEW:
-        return "dense", f"the {lanes} channels of a group fill the lanes of a tile"
+        return "dense", f"the {lanes} channels of a group are enough to fill tiles with"
     few = "few channels in a group would leave lanes empty, so positions fill them"
     size = seen.channels * cells
     if size <= SCRATCH and (units > 1 or seen.last or size <= SMALL):
@@ -126,8 +126,8 @@ def forward(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int)
     """``y = w @ cols``: rows are positions, lanes filters, depth (c, t)."""
     kernel, _ = choice("forward", g, x, y, itemsize)
     seen = as_one_phase(stored(g, kernel.startswith("thin")))
-    itself = seen_itself("forward", kernel, g, seen, x, y, itemsize)
     strides = w[0], w[2], w[1]
+    itself = seen_itself("forward", kernel, g, seen, x, y, strides, itemsize)
     plan = contract(kernel, x, y, seen, itself, strides, itself is not None, itemsize, threads)
     return plan._replace(covers=seen.covers)
 
@@ -144,14 +144,14 @@ def input_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: i
     """``dx``, phase by phase: rows are input positions, lanes channels, depth (k, t)."""
     kernel, _ = choice("input_grad", g, x, y, itemsize)
     seen = (kernel == "inner" and unpadded(g, True)) or transposed(g)
-    itself = seen_itself("input_grad", kernel, g, seen, y, x, itemsize)
+    itself = seen_itself("input_grad", kernel, g, seen, y, x, w, itemsize)
     zeros = seen.placement is not None and itself is None
     plan = contract(kernel, y, x, seen, itself, w, zeros, itemsize, threads)
     return plan._replace(covers=seen.covers)
 
 
 def seen_itself(
-    operator: str, kernel: str, g: Geometry, seen: Seen, a: View, out: View, itemsize: int
+    operator: str, kernel: str, g: Geometry, seen: Seen, a: View, out: View, w: Ints, itemsize: int
 ) -> Seen | None:
     """The operand itself, where that takes `dense` less time than to see it among zeros.
 
@@ -161,7 +161,7 @@ def seen_itself(
     if kernel != "dense" or seen.placement is None:
         return None
     itself = unpadded(g, operator == "input_grad")
-    return itself if itself and dense.sees_itself(a, out, seen, itself, itemsize) else None
+    return itself if itself and dense.sees_itself(a, out, seen, itself, w, itemsize) else None
 
 
 def contract(

@@ -2,7 +2,8 @@
 
 Where positions are so few that they fit in one tile, it is the other way round: they fill the lanes
 and filters are the rows. Then the weights, the larger operand by far, are read in place, and the
-few numbers that positions see are what is packed.
+few numbers that positions see are what is packed. So it is too where a single tap is seen by many
+filters: what is packed lies side by side, and so do the results, which need not be transposed.
 """
 
 from itertools import accumulate
@@ -54,6 +55,9 @@ nearest cache of 8 ways holds only so many lines of such addresses."""
 FAR = 32
 """Channels of weights in place, where each lies on a page of its own, that a tile takes before the
 next tile takes what lies beside them: more lines of such addresses would not stay in a cache."""
+EACH, MANY, RESULTS = 128, 512, 192
+"""Fewest positions of a sample, and of all, for which what a tap sees is packed; and fewest results
+that are made of each number, so that this does not count."""
 LEAST, LISTED = 1 << 7, 1 << 13
 """Fewest depths in a list that a tile goes through before it begins anew a block of channels
 further on, so that this does not count; and most depths in the lists of all parts together, so that
@@ -112,7 +116,7 @@ def contract(
     sets = alike(seen.phases)
     counts = [len(own) * out.channels for own in sets]
     row_counts = [a.samples * len(own[0].origins) for own in sets]
-    few = positions_fill_lanes(row_counts, counts, vector_lanes(itemsize))
+    few = turned(a, out, sets, w, itemsize)
     # Lanes go as the results do, or as the weights, where one tile of rows is all that reads them.
     by_channel = few or not out.last or max(row_counts, default=0) <= MOST_ROWS
     w_lanes, out_lanes = lanes_of_phases(
@@ -164,12 +168,12 @@ def contract(
     return plan._replace(swapped=few)
 
 
-def sees_itself(a: View, out: View, seen: Seen, itself: Seen, itemsize: int) -> bool:
+def sees_itself(a: View, out: View, seen: Seen, itself: Seen, w: Ints, itemsize: int) -> bool:
     """Whether positions near the ends had better be parts of their own than see zeros."""
     sets, vector = alike(seen.phases), vector_lanes(itemsize)
-    counts = [len(own) * out.channels for own in sets]
-    if positions_fill_lanes([a.samples * len(own[0].origins) for own in sets], counts, vector):
+    if turned(a, out, sets, w, itemsize):
         return False
+    counts = [len(own) * out.channels for own in sets]
     tiles = [
         [ceil(some, vector) for _, some in lane_tiles(count, itemsize, 1, 1)] for count in counts
     ]
@@ -235,12 +239,26 @@ def in_memory_order(
     return depths[end_to_end(found)], end_to_end(orders)
 
 
-def positions_fill_lanes(positions: list[int], filters: list[int], lanes: int) -> bool:
-    """Whether positions of all phases fit in the lanes of one tile, and nearly fill its vectors."""
-    return all(
-        2 * P <= K and VECTORS * lanes >= P and 3 * ceil(P, lanes) * lanes < 4 * P
-        for P, K in zip(positions, filters, strict=True)
+def turned(a: View, out: View, sets: list[list[Phase]], w: Ints, itemsize: int) -> bool:
+    """Whether positions fill the lanes; then channels of the result are the rows."""
+    lanes = vector_lanes(itemsize)
+    counts = [(a.samples * len(own[0].origins), len(own) * out.channels) for own in sets]
+    return all(one_tile(P, K, lanes) for P, K in counts) or (
+        not a.last and not out.last and w[1] * itemsize < PAGE and one_tap_of_many(sets, counts)
     )
+
+
+def one_tile(P: int, K: int, lanes: int) -> bool:
+    """Whether positions fit in the lanes of one tile, and nearly fill its vectors."""
+    return 2 * P <= K and VECTORS * lanes >= P and 3 * ceil(P, lanes) * lanes < 4 * P
+
+
+def one_tap_of_many(sets: list[list[Phase]], counts: list[tuple[int, int]]) -> bool:
+    """Whether many results at many positions side by side see a single tap."""
+    (phase, *others), (P, K) = sets[0], counts[0]
+    alone = len(sets) == 1 and not others and len(phase.taps) == 1
+    beside = bool(np.all(np.diff(phase.positions) == 1))
+    return alone and beside and len(phase.positions) >= EACH and P >= MANY and K >= RESULTS
 
 
 def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: int) -> Plan:
@@ -264,16 +282,16 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
         np.add.outer(each * y.strides[0], np.arange(P) * y.strides[3]).ravel(),
         block * y.strides[0], y.strides[1], y.samples * y.groups * K * P,
     )  # fmt: skip
-    turned = channels_fill_lanes(x, K, seen, vector)
+    other_way = channels_fill_lanes(x, K, seen, vector)
     rows, lanes = columns, filters
-    if turned:
+    if other_way:
         rows, lanes = filters, columns._replace(
             each=np.add.outer(columns.each, np.arange(C) * a_c).ravel(),
             places=np.add.outer(columns.places, np.arange(C) * w[2]).ravel(),
             spans=[(0, T * C)], outer=1,
         )  # fmt: skip
     (count,), size = rows.counts, y.groups * K * C * T
-    wide = x.last and not turned and C * itemsize >= WIDE
+    wide = x.last and not other_way and C * itemsize >= WIDE
     again = found_again(seen, x.samples * P, a_i * itemsize)
     across = T if wide and 1 < T <= MOST_TAPS and not again else 1
     tiles = y.groups * ceil(lanes.counts[0], VECTORS * vector)
@@ -287,7 +305,7 @@ def weight_grad(g: Geometry, x: View, y: View, w: Ints, itemsize: int, threads: 
         across=across, pieces=pieces, size=size,
     )  # fmt: skip
     plan = _plan(first, rows, lanes, [(0, depth)], whole(spans, across), units, w[0], itemsize)
-    return plan._replace(pieces=pieces, swapped=turned)
+    return plan._replace(pieces=pieces, swapped=other_way)
 
 
 def channels_fill_lanes(x: View, K: int, seen: Stored, vector: int) -> bool:
