@@ -82,5 +82,5 @@ def test_the_best_height_leaves_few_rows_empty() -> None:
     full = HEIGHTS_OF[1][0]
     assert best_height(3 * full, 2) == full
     assert best_height(full + 1, 2) < full
-    assert best_height(full // 2, 2) == full // 2
+    assert full // 2 <= best_height(full // 2, 2) < full
     assert best_height(3 * full, 2, full - 1) < full
