@@ -13,6 +13,7 @@ pytestmark = pytest.mark.uncompiled
 ENDS = np.array([(0, 1), (1, 0), (5, 2), (6, 0), (9, 1)])
 """Runs of 11 inner rows, (first row, part)."""
 ONE = np.array([(0, 0)])
+EACH = np.array([(row, (row * 7 + 3) % 11) for row in range(11)])
 SHAPES = set(micro.HIGH + micro.BROAD)
 
 
@@ -38,7 +39,7 @@ def tiles_and_slots(
     return number
 
 
-@pytest.mark.parametrize("runs", [ENDS, ONE], ids=["ends", "one"])
+@pytest.mark.parametrize("runs", [ENDS, ONE, EACH], ids=["ends", "one", "each"])
 @pytest.mark.parametrize("vectors", range(1, micro.MOST_VECTORS + 1))
 @pytest.mark.parametrize("highest", [MOST_ROWS, 3])
 @pytest.mark.parametrize(("m", "count"), [(0, 11), (0, 33), (4, 2), (7, 40), (22, 1), (30, 0)])

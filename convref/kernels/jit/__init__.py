@@ -23,7 +23,7 @@ from convref.geometry import Geometry
 from convref.kernels.jit import plans
 from convref.kernels.jit.bias import add_bias
 from convref.kernels.jit.fills import is_scattered, prepared, ready, view
-from convref.kernels.jit.plans.dense import DENSE
+from convref.kernels.jit.plans.matrices import DENSE
 from convref.kernels.jit.vectors import vector_bytes
 from convref.kernels.jit.whole import SHARED, clear, total
 from convref.threads import num_threads

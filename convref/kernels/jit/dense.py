@@ -43,7 +43,7 @@ UNIT, SET, PART = 13, 9, 2
 
 
 def contract(words, a, b, out, start, stop):
-    """Units: set of phases, group, rows, piece of depth, tile of lanes; words as in plans.dense."""
+    """Units: phases, group, rows, piece of depth, tile of lanes; words as in plans.matrices."""
     all_rows, all_places, all_b, all_lines = (
         word(words, 0), word(words, 1), word(words, 2), word(words, 3),
     )  # fmt: skip

@@ -51,6 +51,12 @@ def cut_up(runs, run_count, part_count, inner_count, m, count, vectors, highest,
         store(begins, part, 0)
     i = 0
     inner, run = found(runs, run_count, inner_count, m)
+    if all_apart(run_count, part_count, inner_count):
+        for inner in range(inner_count):
+            i = (inner - m) % inner_count
+            rows = max(0, count - i + inner_count - 1) // inner_count
+            store(begins, load(runs, inner * RUN + 1), rows)
+        i = count
     while i < count:
         rows = min(end_of(runs, run_count, inner_count, run) - inner, count - i)
         part = load(runs, run * RUN + 1)
@@ -88,6 +94,16 @@ def fill_slots(
         store(filled, part, load(begins, part))
     i, outer = 0, m // max(1, inner_count)
     inner, run = found(runs, run_count, inner_count, m)
+    if all_apart(run_count, part_count, inner_count):
+        for inner in range(inner_count):
+            i, part = (inner - m) % inner_count, load(runs, inner * RUN + 1)
+            slot = load(filled, part)
+            offset = at + (m + i) // inner_count * outer_step + load(listed, inner)
+            while i < count:
+                store(slots, slot, at + load(listed, i) if of_block else offset)
+                i, slot, offset = i + inner_count, slot + 1, offset + outer_step
+            store(filled, part, slot)
+        i = count
     while i < count:
         some = min(end_of(runs, run_count, inner_count, run) - inner, count - i)
         part = load(runs, run * RUN + 1)
@@ -103,6 +119,12 @@ def fill_slots(
     for part in range(part_count):
         for slot in range(load(filled, part), load(begins, part + 1)):
             store(slots, slot, load(slots, slot - 1))
+
+
+@compiled(fastmath=False)
+def all_apart(run_count, part_count, inner_count):
+    """Whether each inner row is a part of its own: then the rows of a part are so far apart."""
+    return run_count == part_count == inner_count
 
 
 @compiled(fastmath=False)
