@@ -97,11 +97,11 @@ def fill_slots(
     if all_apart(run_count, part_count, inner_count):
         for inner in range(inner_count):
             i, part = (inner - m) % inner_count, load(runs, inner * RUN + 1)
-            slot = load(filled, part)
-            offset = at + (m + i) // inner_count * outer_step + load(listed, inner)
+            slot, outer = load(filled, part), (m + i) // inner_count
             while i < count:
-                store(slots, slot, at + load(listed, i) if of_block else offset)
-                i, slot, offset = i + inner_count, slot + 1, offset + outer_step
+                first, source = (at, i) if of_block else (at + outer * outer_step, inner)
+                store(slots, slot, first + load(listed, source))
+                i, slot, outer = i + inner_count, slot + 1, outer + 1
             store(filled, part, slot)
         i = count
     while i < count:
