@@ -24,8 +24,10 @@ from convref.geometry import Geometry
 from convref.kernels import naive
 from convref.kernels.jit import plans
 from convref.kernels.jit.micro import VECTORS
-from convref.kernels.jit.plans.dense import EACH, FAR, MANY, PAGE, RESULTS, one_tile
+from convref.kernels.jit.plans.dense import EACH, FAR, MANY, PAGE, RESULTS, one_tile, turned
+from convref.kernels.jit.plans.plan import View
 from convref.kernels.jit.vectors import vector_lanes
+from convref.phases import Phase
 from convref.threads import using_threads
 
 DTYPES = ("float32", "float64", "int32", "int64", "complex64", "complex128")
@@ -139,6 +141,19 @@ def test_only_where_lanes_are_nearly_full_and_filters_are_more() -> None:
     ]
     assert chosen(full, 2 * full)
     assert not chosen(full, 2 * full - 1)
+
+
+def test_only_where_that_is_so_in_all_phases() -> None:
+    def chosen(*positions: int) -> bool:
+        one, phases = np.arange(1), [np.arange(P) for P in positions]
+        sets = [[Phase(one, one, phase, phase)] for phase in phases]
+        seen, out = View(1, 1, 1, (1, 1, 1, 1)), View(1, 1, 4 * full, (1, 1, 1, 1))
+        return turned(seen, out, sets, (1, 1, 1), 8)
+
+    full = VECTORS * LANES
+    assert chosen(full)
+    assert chosen(full, full)
+    assert not chosen(full, 1)
 
 
 ONE_TAP = {

@@ -32,6 +32,7 @@ SMALL = {
     "one row in each part": Geometry.of(3, 3, padding=1),
     "corners": Geometry.of((4, 3), 3, padding=1),
     "a long kernel": Geometry.of(16, 15, padding="same"),
+    "a longer one": Geometry.of(64, 63, padding="same"),
 }
 """Geometries whose ends are nearly all of them."""
 CHANNELS = SIDE + 1
@@ -62,6 +63,19 @@ def test_where_ends_are_nearly_all_zeros_are_placed(operator: str, name: str) ->
     case = Case(SMALL[name], *SIZES[operator])
     assert is_placed(operator, case)
     check(case, operator, "dense", (False, False))
+
+
+@uncompiled
+@pytest.mark.parametrize("operator", SIZES)
+def test_positions_that_fill_the_lanes_see_zeros(operator: str) -> None:
+    """In a single tile there is nothing to part; with a larger batch there may be."""
+    for batch, swapped in ((1, True), (7, False)):
+        counts = (2 * LANES, SIDE) if operator == "forward" else (SIDE, 2 * LANES)
+        case = Case(Geometry.of(LANES, 3, padding=1), *counts, batch=batch, groups=1)
+        plan = planned(operator, case, kernel="dense")
+        assert plan.swapped == swapped
+        assert plan.placing is not None or not swapped
+        check(case, operator, "dense", (False, False))
 
 
 def test_short_sums_are_not_worth_parts() -> None:
